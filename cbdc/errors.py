@@ -1,0 +1,232 @@
+"""Every error of the ledger and the wallet, as one tree.
+
+Each class has a stable ``code``: programs match on it, people read the message. An error carries the
+values that explain it (what was found, what was wanted) in ``values``; secrets never go in there.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class TengeError(Exception):
+    """Root of the tree. ``values`` are the facts behind the refusal, all of them public."""
+
+    code: ClassVar[str] = "error"
+
+    def __init__(self, message: str, **values: object) -> None:
+        super().__init__(message)
+        self.message = message
+        self.values = values
+
+    def __str__(self) -> str:
+        facts = ", ".join(f"{name}={_show(value)}" for name, value in self.values.items())
+        return f"{self.message} ({facts})" if facts else self.message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.message, self.values)
+
+    def to_json(self) -> dict[str, object]:
+        """The error as plain JSON values, for ``--json`` output."""
+        return {
+            "code": self.code,
+            "message": self.message,
+            **{name: _show(value) for name, value in self.values.items()},
+        }
+
+
+def _rebuild(kind: type[TengeError], message: str, values: dict[str, object]) -> TengeError:
+    return kind(message, **values)
+
+
+def _show(value: object) -> object:
+    if isinstance(value, bytes):
+        return value.hex()
+    return value if isinstance(value, int | str) else str(value)
+
+
+# --- form and size -----------------------------------------------------------------------------
+
+
+class FormError(TengeError):
+    """The bytes are not a message of ours."""
+
+
+class Malformed(FormError):
+    code = "malformed"
+
+
+class NotCanonical(FormError):
+    """The value is right but spelled differently from RFC 8949 section 4.2.1."""
+
+    code = "not_canonical"
+
+
+class TooLarge(FormError):
+    code = "too_large"
+
+
+# --- signatures, certificates, roles -----------------------------------------------------------
+
+
+class BadSignature(TengeError):
+    code = "bad_signature"
+
+
+class NotEnrolled(TengeError):
+    code = "not_enrolled"
+
+
+class CertificateRevoked(TengeError):
+    code = "certificate_revoked"
+
+
+class CertificateExpired(TengeError):
+    code = "certificate_expired"
+
+
+class TrustListStale(TengeError):
+    code = "trust_list_stale"
+
+
+class RoleRefused(TengeError):
+    """The signer may not do this at all."""
+
+    code = "role_refused"
+
+
+class NotSponsor(TengeError):
+    code = "not_sponsor"
+
+
+class NotOwner(TengeError):
+    code = "not_owner"
+
+
+# --- time, spending, amounts -------------------------------------------------------------------
+
+
+class Expired(TengeError):
+    code = "expired"
+
+
+class TooLate(TengeError):
+    """Evidence after ``final_at``: kept, but it moves nothing."""
+
+    code = "too_late"
+
+
+class DoubleSpend(TengeError):
+    """The token has left the unspent set; ``winner`` is the entry that took it."""
+
+    code = "double_spend"
+
+
+class Replayed(TengeError):
+    code = "replayed"
+
+
+class InsufficientFunds(TengeError):
+    code = "insufficient_funds"
+
+
+class AmountMismatch(TengeError):
+    code = "amount_mismatch"
+
+
+class AncestryBroken(TengeError):
+    code = "ancestry_broken"
+
+
+class WrongPayee(TengeError):
+    code = "wrong_payee"
+
+
+class ReserveShort(TengeError):
+    code = "reserve_short"
+
+
+# --- limits, purposes, privacy -----------------------------------------------------------------
+
+
+class LimitPayment(TengeError):
+    code = "limit_payment"
+
+
+class LimitHolding(TengeError):
+    code = "limit_holding"
+
+
+class LimitSpends(TengeError):
+    code = "limit_spends"
+
+
+class LimitHops(TengeError):
+    code = "limit_hops"
+
+
+class PurposeRefused(TengeError):
+    """A spending condition said no; ``condition``, ``found`` and ``wanted`` say which and why."""
+
+    code = "purpose_refused"
+
+
+class PurposeMismatch(TengeError):
+    """The tokens and the payment name different purposes."""
+
+    code = "purpose_mismatch"
+
+
+class PrivacyLimit(TengeError):
+    code = "privacy_limit"
+
+
+class QuorumNotMet(TengeError):
+    code = "quorum_not_met"
+
+
+# --- the machinery -----------------------------------------------------------------------------
+
+
+class Unreachable(TengeError):
+    """There is no way to the ledger just now; nothing was decided."""
+
+    code = "unreachable"
+
+
+class Overloaded(Unreachable):
+    """The queue is full; the message was not taken in."""
+
+    code = "overloaded"
+
+
+class LedgerBusy(TengeError):
+    """Another process writes this ledger."""
+
+    code = "ledger_busy"
+
+
+class LedgerCorrupt(TengeError):
+    """What is on disk is not what the log says; ``where`` names the place."""
+
+    code = "ledger_corrupt"
+
+
+class ProofInvalid(TengeError):
+    """A checkpoint, inclusion proof or consistency proof does not hold."""
+
+    code = "proof_invalid"
+
+
+class WrongPassword(TengeError):
+    code = "wrong_password"
+
+
+class WalletCorrupt(TengeError):
+    code = "wallet_corrupt"
+
+
+class InvariantViolation(TengeError):
+    """The ledger was about to break one of its own laws: a defect, never the user's doing."""
+
+    code = "invariant_violation"

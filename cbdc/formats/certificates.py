@@ -1,0 +1,189 @@
+"""Wallet, purse and merchant identities: CWT (RFC 8392) with a proof-of-possession key (RFC 8747).
+
+A bank signs one certificate for a customer's online key (kind of holder, tier, merchant attributes) and one
+for the key inside the customer's secure element, the *purse*, which adds the purse's limits and the online
+key to which its money returns. Both carry the same subject, so that conditions can name a customer.
+Claims: 1 iss (bank), 2 sub, 4 exp, 6 iat, 8 cnf, and one private claim with everything that is ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from cbdc.errors import Malformed
+from cbdc.formats import cbor, cose
+from cbdc.formats.ed25519 import PUBLIC_KEY_BYTES, SigningKey
+from cbdc.formats.hashing import tagged
+from cbdc.formats.kinds import Kind
+from cbdc.limits import MAX_AMOUNT_TIYN, MAX_CERTIFICATE_BYTES, MAX_NAME_CHARS
+
+ISS, SUB, EXP, IAT, CNF = 1, 2, 4, 6, 8
+TENGE_CLAIM: Final = -65537
+"""The first integer that RFC 8392 leaves for private use."""
+
+_MAX_SMALL: Final = 1_000
+
+
+class Holder(Enum):
+    """What the bank found its customer to be."""
+
+    PERSON = 0
+    MERCHANT = 1
+    SPONSOR = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Merchant:
+    """A merchant's attributes: BIN (12 digits), MCC (ISO 18245, 4 digits), KATO region (up to 9 digits)."""
+
+    bin: str
+    mcc: str
+    kato: str
+
+
+@dataclass(frozen=True, slots=True)
+class PurseLimits:
+    """What the secure element enforces and every payee sees: tiyn, tiyn, count, count."""
+
+    holding_tiyn: int
+    payment_tiyn: int
+    spends: int
+    hops: int
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A wallet certificate, or with ``limits`` and ``online_key`` a purse certificate.
+
+    ``id`` is the hash of the signed claims: two encodings of one certificate are one.
+    """
+
+    id: bytes
+    bank: str
+    subject: str
+    key: bytes
+    issued_s: int
+    expires_s: int
+    holder: Holder
+    tier: int
+    merchant: Merchant | None
+    limits: PurseLimits | None
+    online_key: bytes | None
+
+    @property
+    def account(self) -> str:
+        """The customer this certificate speaks for, unique in the network: ``bank/subject``."""
+        return f"{self.bank}/{self.subject}"
+
+
+def issue(
+    bank_key: SigningKey,
+    network: bytes,
+    *,
+    bank: str,
+    subject: str,
+    key: bytes,
+    issued_s: int,
+    expires_s: int,
+    holder: Holder = Holder.PERSON,
+    tier: int = 1,
+    merchant: Merchant | None = None,
+    limits: PurseLimits | None = None,
+    online_key: bytes | None = None,
+) -> bytes:
+    """Sign a certificate as a COSE_Sign1 CWT."""
+    ours = [
+        holder.value,
+        tier,
+        [merchant.bin, merchant.mcc, merchant.kato] if merchant else None,
+        [limits.holding_tiyn, limits.payment_tiyn, limits.spends, limits.hops] if limits else None,
+        online_key,
+    ]
+    claims = {
+        **{ISS: bank, SUB: subject, EXP: expires_s, IAT: issued_s},
+        **{CNF: {1: {1: 1, -1: 6, -2: key}}, TENGE_CLAIM: ours},
+    }
+    return cose.sign1(bank_key, Kind.CERTIFICATE, cbor.encode(claims), network)
+
+
+def verify(data: bytes, network: bytes, bank_key: bytes) -> Certificate:
+    """The certificate in ``data``, checked to be signed by ``bank_key``.
+
+    Raises:
+        FormError: not a certificate. BadSignature: not by this bank.
+    """
+    payload = cose.verify1(data, Kind.CERTIFICATE, network, bank_key, max_bytes=MAX_CERTIFICATE_BYTES)
+    return parse_claims(payload)
+
+
+def unverified(data: bytes, network: bytes) -> tuple[Certificate, cose.SignatureCheck]:
+    """The certificate in ``data`` and the check (without its key) that must still hold.
+
+    Raises:
+        FormError: not a certificate.
+    """
+    payload, check = cose.open1(data, Kind.CERTIFICATE, network, max_bytes=MAX_CERTIFICATE_BYTES)
+    return parse_claims(payload), check
+
+
+def parse_claims(payload: bytes) -> Certificate:
+    """Read the claims set of a certificate.
+
+    Raises:
+        FormError: not the claims of a wallet or purse certificate.
+    """
+    claims = cbor.decode(payload, max_bytes=MAX_CERTIFICATE_BYTES)
+    if type(claims) is not dict or set(claims) != {ISS, SUB, EXP, IAT, CNF, TENGE_CLAIM}:
+        raise Malformed("not the claims of a certificate")
+    holder, tier, merchant, limits, online_key = cbor.array(claims[TENGE_CLAIM], "tenge claim", 5)
+    if (limits is None) != (online_key is None):
+        raise Malformed("a purse certificate has both limits and an online key")
+    try:
+        kind = Holder(cbor.unsigned(holder, "holder", _MAX_SMALL))
+    except ValueError:
+        raise Malformed("unknown kind of holder", found=holder) from None
+    return Certificate(
+        id=tagged("certificate", payload),
+        bank=cbor.text_up_to(claims[ISS], "iss", MAX_NAME_CHARS),
+        subject=cbor.text_up_to(claims[SUB], "sub", MAX_NAME_CHARS),
+        key=_confirmation_key(claims[CNF]),
+        issued_s=cbor.time_s(claims[IAT], "iat"),
+        expires_s=cbor.time_s(claims[EXP], "exp"),
+        holder=kind,
+        tier=cbor.unsigned(tier, "tier", _MAX_SMALL),
+        merchant=None if merchant is None else _merchant(merchant),
+        limits=None if limits is None else _limits(limits),
+        online_key=None if online_key is None else cbor.byte_string(online_key, "online key", PUBLIC_KEY_BYTES),
+    )
+
+
+def _confirmation_key(cnf: cbor.Value) -> bytes:
+    """The OKP key of RFC 8747 section 3.2: kty 1, crv 6 (Ed25519), x."""
+    cose_key = cnf.get(1) if type(cnf) is dict and len(cnf) == 1 else None
+    if type(cose_key) is not dict or set(cose_key) != {1, -1, -2} or cose_key[1] != 1 or cose_key[-1] != 6:
+        raise Malformed("cnf is not an Ed25519 COSE key")
+    return cbor.byte_string(cose_key[-2], "cnf x", PUBLIC_KEY_BYTES)
+
+
+def _merchant(value: cbor.Value) -> Merchant:
+    bin_, mcc, kato = cbor.array(value, "merchant", 3)
+    return Merchant(_digits(bin_, "bin", 12, 12), _digits(mcc, "mcc", 4, 4), _digits(kato, "kato", 2, 9))
+
+
+def _limits(value: cbor.Value) -> PurseLimits:
+    holding, payment, spends, hops = cbor.array(value, "limits", 4)
+    return PurseLimits(
+        cbor.unsigned(holding, "holding", MAX_AMOUNT_TIYN),
+        cbor.unsigned(payment, "payment", MAX_AMOUNT_TIYN),
+        cbor.unsigned(spends, "spends", _MAX_SMALL),
+        cbor.unsigned(hops, "hops", _MAX_SMALL),
+    )
+
+
+def _digits(value: cbor.Value, what: str, least: int, most: int) -> str:
+    text = cbor.text_up_to(value, what, most)
+    if len(text) < least or not (text.isascii() and text.isdigit()):
+        raise Malformed(f"{what} is not {least} to {most} digits", found=text)
+    return text

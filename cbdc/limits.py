@@ -1,0 +1,79 @@
+"""Every bound on what comes from outside, in one table, each with its reason."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# --- money -------------------------------------------------------------------------------------
+
+MAX_AMOUNT_TIYN: Final = 10**17
+"""10^15 tenge, some twenty times Kazakhstan's broad money; a sum of 90 such still fits a signed 64-bit column."""
+
+# --- bytes -------------------------------------------------------------------------------------
+
+MAX_MESSAGE_BYTES: Final = 1 << 20
+"""A reconcile of MAX_EVIDENCE payments of three hops fits; a decoder's work is bounded by it."""
+
+MAX_CBOR_DEPTH: Final = 12
+"""The deepest honest value is a purpose with MAX_CONDITION_DEPTH nested conditions."""
+
+MAX_SEALED_BYTES: Final = 1024
+"""A memo under HPKE; a log entry should not become a file store."""
+
+MAX_X509_BYTES: Final = 2048
+"""An Ed25519 institution certificate takes about 400 bytes."""
+
+MAX_CERTIFICATE_BYTES: Final = 512
+"""A wallet certificate must leave room for the payment in one QR code."""
+
+# --- counts ------------------------------------------------------------------------------------
+
+MAX_INPUTS: Final = 256
+MAX_OUTPUTS: Final = 256
+"""One entry may pay a village's pensions; beyond that, send two. The output index is two bytes."""
+
+MAX_SIGNATURES: Final = 16
+"""Signature checks are the dearest thing a stranger can make the ledger do: 16 take about a millisecond."""
+
+MAX_EVIDENCE: Final = 1000
+"""Payments in one reconcile: a day of a busy shop; the group is committed as one."""
+
+MAX_ENROLMENTS: Final = 500
+"""Certificates in one enrol entry: a school."""
+
+MAX_SWEEP: Final = 1000
+"""Tokens in one sweep entry, so that no entry stalls the ledger."""
+
+MAX_ANCESTRY: Final = 64
+"""Payments in the ancestry of one offline payment: 2 inputs merged over 5 hops."""
+
+MAX_QUEUED: Final = 20_000
+"""Messages that wait for the ledger; more are refused with `overloaded` instead of filling memory."""
+
+MAX_BATCH: Final = 1000
+"""Messages in one group commit: bounds the delay of the first by the work of the last."""
+
+# --- text and time -----------------------------------------------------------------------------
+
+MAX_NAME_CHARS: Final = 48
+MAX_TITLE_CHARS: Final = 120
+MAX_REFERENCE_CHARS: Final = 200
+
+MAX_TIME_S: Final = 253_402_300_799
+"""9999-12-31T23:59:59Z: what every calendar library can still print."""
+
+# --- conditions --------------------------------------------------------------------------------
+
+MAX_CONDITION_DEPTH: Final = 4
+MAX_CONDITION_NODES: Final = 64
+MAX_CONDITION_LIST: Final = 256
+"""Evaluation is one pass over the nodes; these bound it to some tens of microseconds."""
+
+# --- devices -----------------------------------------------------------------------------------
+
+MAX_PAYLOAD_TEXT_CHARS: Final = 64 * 1024
+MAX_INFLATED_BYTES: Final = 256 * 1024
+"""An offline payload after decompression: a bomb stops here."""
+
+MAX_INVOICE_LINES: Final = 64
+"""Item lines on an invoice: a long till receipt."""

@@ -1,0 +1,1 @@
+"""The log that makes the operator accountable: entries, Merkle tree, checkpoints, receipts."""

@@ -1,0 +1,116 @@
+"""One offline payment, judged from bytes: the same guards in the payee's purse and at the ledger.
+
+What a device could have seen in the bytes is refused at the ledger too, so whoever accepts it bears it
+(design section 6, rule 6). What needs memory is not here: forks, revocation, headroom and deadlines' arrival
+belong to `cbdc.transition.offline` and to the purse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from cbdc.errors import (
+    AncestryBroken,
+    CertificateExpired,
+    Expired,
+    LimitHops,
+    LimitPayment,
+    LimitSpends,
+    NotOwner,
+    TrustListStale,
+    WrongPayee,
+)
+from cbdc.formats.certificates import Certificate, PurseLimits
+from cbdc.messages.bodies import OfflineTerms, Transfer
+from cbdc.policy import DAY_S
+from cbdc.purposes.definition import Definition
+from cbdc.purposes.marks import check_conserved, marks_after, payment_facts
+from cbdc.state.records import OfflineToken
+
+
+@dataclass(frozen=True, slots=True)
+class Parties:
+    """The two purses: each with its certificate and limits, already checked to be by an admitted bank."""
+
+    payer: Certificate
+    payee: Certificate
+
+    def payer_limits(self) -> PurseLimits:
+        if self.payer.limits is None:
+            raise NotOwner("the payer's certificate is not a purse's")
+        return self.payer.limits
+
+
+def judge(
+    transfer: Transfer,
+    terms: OfflineTerms,
+    signers: frozenset[bytes],
+    inputs: Sequence[OfflineToken],
+    parties: Parties,
+    definition_of: Callable[[bytes], Definition],
+    trust_list_days: int,
+) -> list[OfflineToken]:
+    """The offline tokens that the payment makes, one for each output.
+
+    ``inputs`` are the tokens that ``transfer.inputs`` name, in order. Guards run in the order of the scenario
+    format: certificates, time, ownership, amounts, limits, purpose.
+
+    Raises:
+        CertificateExpired, TrustListStale, WrongPayee, Expired, NotOwner, AmountMismatch, PurposeMismatch, LimitPayment,
+        LimitSpends, LimitHops, AncestryBroken, PurposeRefused.
+    """
+    payer, payee, limits = parties.payer, parties.payee, parties.payer_limits()
+    for certificate in (payer, payee):
+        if terms.ledger_time_s >= certificate.expires_s:
+            raise CertificateExpired("certificate has expired", account=certificate.account)
+    if terms.ledger_time_s - terms.trust_list_s > trust_list_days * DAY_S:
+        raise TrustListStale("the payee's trust list is too old", found=terms.trust_list_s, now=terms.ledger_time_s)
+    if terms.payee_certificate != payee.id or payee.limits is None or payee.key == payer.key:
+        raise WrongPayee("the payment names another payee's purse", found=terms.payee_certificate, wanted=payee.id)
+    spend_until_s = min(token.spend_until_s for token in inputs)
+    if terms.ledger_time_s > spend_until_s:
+        raise Expired("a token may no longer be spent offline", found=terms.ledger_time_s, limit=spend_until_s)
+    if signers != {payer.key} or any(token.owner != payer.key for token in inputs):
+        raise NotOwner("a purse spends exactly its own tokens", payer=payer.key)
+    if any(output.owner not in (payer.key, payee.key) for output in transfer.outputs):
+        raise WrongPayee("an output goes to a third party")
+    check_conserved(
+        ((token.amount_tiyn, token.purpose) for token in inputs),
+        ((output.amount_tiyn, output.purpose) for output in transfer.outputs),
+    )
+    hop = max(token.hops for token in inputs) + 1
+    _check_limits(transfer, terms, hop, limits, payee.key)
+    marks = marks_after(
+        transfer.outputs,
+        {payer.key},
+        definition_of,
+        lambda _, amount: payment_facts(payer.account, payee.account, payee, amount, terms.ledger_time_s),
+        terms.ledger_time_s,
+    )
+    final_at_s = min(token.final_at_s for token in inputs)
+    return [
+        OfflineToken(
+            owner=output.owner,
+            amount_tiyn=output.amount_tiyn,
+            purpose=mark,
+            spend_until_s=spend_until_s,
+            final_at_s=final_at_s,
+            hops=hop if output.owner == payee.key else hop - 1,
+            spenders=[],
+            returned=False,
+        )
+        for output, mark in zip(transfer.outputs, marks, strict=True)
+    ]
+
+
+def _check_limits(transfer: Transfer, terms: OfflineTerms, hop: int, limits: PurseLimits, payee: bytes) -> None:
+    paid_tiyn = sum(output.amount_tiyn for output in transfer.outputs if output.owner == payee)
+    if paid_tiyn > limits.payment_tiyn:
+        raise LimitPayment("above the purse's limit per payment", found=paid_tiyn, limit=limits.payment_tiyn)
+    if terms.spends > limits.spends:
+        raise LimitSpends("too many payments since the last sync", found=terms.spends, limit=limits.spends)
+    if hop > limits.hops:
+        raise LimitHops("the money has travelled too far without a sync", found=hop, limit=limits.hops)
+    if terms.hop != hop:
+        raise AncestryBroken("the hop number does not follow from the ancestry", found=terms.hop, wanted=hop)

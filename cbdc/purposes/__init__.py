@@ -1,0 +1,1 @@
+"""Special-purpose tokens: what a purpose says, and the conditions that decide about a payment."""

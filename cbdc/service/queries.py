@@ -1,0 +1,199 @@
+"""What wallets, banks and auditors ask the ledger: answers come from committed state only."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from cbdc.errors import NotEnrolled
+from cbdc.formats.certificates import Certificate
+from cbdc.offline.documents import LoadCertificate, TrustList
+from cbdc.policy import Policy
+from cbdc.purposes.definition import Definition
+from cbdc.service.ledger import Identity
+from cbdc.state.records import (
+    BankReserve,
+    Culprit,
+    Enrolment,
+    KeyHolder,
+    OfflineToken,
+    Participant,
+    Record,
+    Supply,
+    Table,
+    Token,
+)
+from cbdc.store.sqlite import SqliteStore
+from cbdc.transition.draft import parsed_certificate, parsed_definition, parsed_policy
+
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """A purse that spent outputs more than once: whose, how much too much, and what is still owed (tiyn)."""
+
+    account: str
+    excess_tiyn: int
+    debt_tiyn: int
+
+
+class Queries:
+    """Reads on a connection of its own, so that nothing uncommitted is ever answered."""
+
+    def __init__(self, store: SqliteStore, identity: Identity, clock: Callable[[], int]) -> None:
+        self._store = store
+        self._identity = identity
+        self._clock = clock
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        self._store.close()
+
+    # --- tokens --------------------------------------------------------------------------------
+
+    def tokens_of(self, owners: Iterable[bytes]) -> dict[bytes, Token]:
+        """Unspent online tokens of these keys, by outpoint."""
+        with self._lock:
+            return {name: Token.decode(value) for name, value in self._store.owned(Table.TOKEN, owners)}
+
+    def offline_of(self, owners: Iterable[bytes]) -> dict[bytes, OfflineToken]:
+        """Live offline leaves of these purse keys as far as the ledger knows, by outpoint."""
+        with self._lock:
+            found = self._store.owned(Table.OFFLINE, owners)
+            return {name: leaf for name, value in found if (leaf := OfflineToken.decode(value)).is_live}
+
+    def offline_token(self, outpoint: bytes) -> OfflineToken | None:
+        """An offline output, spent or not."""
+        return self._record(OfflineToken, Table.OFFLINE, outpoint)
+
+    def load_certificate(self, outpoint: bytes) -> bytes | None:
+        """The operator's certificate for a live token at hop 0; None for any other."""
+        token = self.offline_token(outpoint)
+        if token is None or not token.is_live or token.hops:
+            return None
+        return LoadCertificate(outpoint, token).sign(self._identity.operator, self._identity.network)
+
+    # --- trust ---------------------------------------------------------------------------------
+
+    def trust_list(self) -> bytes:
+        """A trust list as of now, signed by the operator."""
+        with self._lock:
+            participants = [Participant.decode(value) for _, value in self._store.records(Table.PARTICIPANT)]
+            enrolments = [(key[1], Enrolment.decode(v)) for key, v in self._store.records(Table.CERTIFICATE)]
+            now_s = max(self._clock(), self._store.stored_ledger_time_s())
+        return TrustList.sign(
+            now_s,
+            [participant.der for participant in participants if not participant.dismissed_at_s],
+            [certificate_id for certificate_id, enrolment in enrolments if enrolment.revoked_at_s],
+            self._identity.operator,
+            self._identity.network,
+        )
+
+    def participants(self) -> list[Participant]:
+        """Every institution ever admitted."""
+        with self._lock:
+            return [Participant.decode(value) for _, value in self._store.records(Table.PARTICIPANT)]
+
+    def certificate_of(self, key: bytes) -> Certificate:
+        """The certificate under which a wallet or purse key is enrolled.
+
+        Raises:
+            NotEnrolled: there is none.
+        """
+        holder = self._record(KeyHolder, Table.HOLDER, key)
+        enrolment = self._record(Enrolment, Table.CERTIFICATE, holder.reference) if holder else None
+        if enrolment is None:
+            raise NotEnrolled("key is not enrolled", key=key)
+        return parsed_certificate(enrolment.raw, self._identity.network)
+
+    def certificate_bytes(self, key: bytes) -> bytes:
+        """The signed certificate under which a key is enrolled.
+
+        Raises:
+            NotEnrolled: there is none.
+        """
+        holder = self._record(KeyHolder, Table.HOLDER, key)
+        enrolment = self._record(Enrolment, Table.CERTIFICATE, holder.reference) if holder else None
+        if enrolment is None:
+            raise NotEnrolled("key is not enrolled", key=key)
+        return enrolment.raw
+
+    # --- rules and totals ----------------------------------------------------------------------
+
+    def policy(self) -> Policy:
+        """The policy in force.
+
+        Raises:
+            NotEnrolled: there is no genesis yet.
+        """
+        value = self._value(Table.POLICY, b"")
+        if value is None:
+            raise NotEnrolled("the ledger has no genesis yet")
+        return parsed_policy(value)
+
+    def purposes(self) -> dict[bytes, Definition]:
+        """Every purpose by its id."""
+        with self._lock:
+            return {key[1]: parsed_definition(value) for key, value in self._store.records(Table.PURPOSE)}
+
+    def supply(self) -> Supply:
+        """The totals."""
+        return self._record(Supply, Table.SUPPLY, b"") or Supply(0, 0, 0, 0, 0)
+
+    def reserve(self, bank: str) -> BankReserve:
+        """A bank's reserve and claims."""
+        return self._record(BankReserve, Table.RESERVE, bank.encode()) or BankReserve(0, 0, 0)
+
+    def forks(self) -> list[Fork]:
+        """All culprits."""
+        with self._lock:
+            culprits = [(key[1], Culprit.decode(value)) for key, value in self._store.records(Table.CULPRIT)]
+        return [
+            Fork(self.certificate_of(purse).account, culprit.excess_tiyn, culprit.debt_tiyn)
+            for purse, culprit in culprits
+        ]
+
+    def forked_outputs(self) -> int:
+        """How many offline outputs were spent more than once."""
+        with self._lock:
+            found = self._store.records(Table.OFFLINE)
+            return sum(1 for _, value in found if len(OfflineToken.decode(value).spenders) > 1)
+
+    def is_forked(self, outpoint: bytes) -> bool:
+        """Whether the ledger knows more than one spend of this offline output."""
+        token = self.offline_token(outpoint)
+        return token is not None and len(token.spenders) > 1
+
+    def spenders_of(self, outpoint: bytes) -> tuple[bytes, ...]:
+        """Ids of the messages that spent an outpoint, first one first."""
+        with self._lock:
+            return tuple(consumed.message_id for consumed in self._store.consumers_of(outpoint))
+
+    def due(self, until_s: int, limit: int) -> list[tuple[int, bytes]]:
+        """(due time, outpoint) of all that a sweep may move by then, earliest first."""
+        with self._lock:
+            found = self._store.due(until_s, limit)
+            for key, value in list(self._store.records(Table.PURPOSE)):
+                expires_s = parsed_definition(value).expires_s
+                if expires_s <= until_s:
+                    found.extend((expires_s, name) for name in self._store.marked(key[1], limit))
+        return sorted(found)[:limit]
+
+    def latest_checkpoint(self) -> str | None:
+        """The last signed checkpoint."""
+        with self._lock:
+            latest = self._store.latest_checkpoint()
+        return latest[1] if latest else None
+
+    # --- records -------------------------------------------------------------------------------
+
+    def _value(self, table: Table, name: bytes) -> bytes | None:
+        with self._lock:
+            return self._store.get((table, name))
+
+    def _record(self, kind: type[R], table: Table, name: bytes) -> R | None:
+        value = self._value(table, name)
+        return None if value is None else kind.decode(value)

@@ -1,0 +1,74 @@
+"""Who decodes and verifies: threads in this process, or worker processes for a busy ledger.
+
+Decoding and verification need no state, so any worker can do them. libsodium releases the interpreter's lock
+while it verifies, so threads suffice where the ledger is embedded; under load the deciding thread keeps that
+lock busy, and processes use the other cores fully. See docs/adr/0007-pipeline.md.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+from collections.abc import Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from typing import Final, Protocol, TypeAlias
+
+from cbdc.errors import InvariantViolation, TengeError
+from cbdc.messages.message import Verified, decode, verify
+
+log = logging.getLogger(__name__)
+
+Outcome: TypeAlias = Verified | TengeError
+_CHUNK: Final = 64
+"""Messages sent to a worker at a time: some milliseconds of work, so that sending costs little beside it."""
+
+
+class Verifier(Protocol):
+    """Turns message bytes into verified messages or typed errors, many at once."""
+
+    def start(self, messages: Sequence[bytes], network: bytes) -> list[Future[list[Outcome]]]:
+        """Begin; the futures hold the outcomes in order, a chunk of messages each."""
+
+    def close(self) -> None:
+        """Stop the workers."""
+
+
+class PoolVerifier:
+    """Verifies in an executor, in chunks."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    def start(self, messages: Sequence[bytes], network: bytes) -> list[Future[list[Outcome]]]:
+        chunks = [list(messages[start : start + _CHUNK]) for start in range(0, len(messages), _CHUNK)]
+        return [self._executor.submit(verify_all, chunk, network) for chunk in chunks]
+
+    def close(self) -> None:
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+
+def threads(workers: int | None = None) -> PoolVerifier:
+    """Workers as threads of this process; the default."""
+    return PoolVerifier(ThreadPoolExecutor(workers or os.cpu_count() or 1, thread_name_prefix="verify"))
+
+
+def processes(workers: int | None = None) -> PoolVerifier:
+    """Workers as processes, one fewer than there are cores: the ledger itself keeps one busy."""
+    count = workers or max(1, (os.cpu_count() or 2) - 1)
+    return PoolVerifier(ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("forkserver")))
+
+
+def verify_all(messages: list[bytes], network: bytes) -> list[Outcome]:
+    """Decode and verify each message; a refusal is an outcome like any other."""
+    return [_verify(raw, network) for raw in messages]
+
+
+def _verify(raw: bytes, network: bytes) -> Outcome:
+    try:
+        return verify(decode(raw, network))
+    except TengeError as error:
+        return error
+    except Exception as error:
+        log.exception("a message could not be decoded")
+        return InvariantViolation("decoding failed", reason=type(error).__name__)

@@ -1,0 +1,176 @@
+"""The records that make up the state, and the tables they live in.
+
+A record's value is the canonical CBOR of its fields; the state root covers (table, key, value) of every record
+and nothing else, so log positions and arrival order never enter it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, ClassVar, Self
+
+import cbor2
+
+from cbdc.formats import cbor
+from cbdc.formats.x509 import Role
+
+
+class Table(IntEnum):
+    """What a key names. The numbers are part of the state root."""
+
+    TOKEN = 1  # outpoint
+    OFFLINE = 2  # outpoint
+    PARTICIPANT = 3  # name
+    CERTIFICATE = 4  # certificate id
+    HOLDER = 5  # public key
+    PURPOSE = 6  # purpose id
+    RESERVE = 7  # bank name
+    CULPRIT = 8  # purse key
+    POLICY = 9  # empty
+    SUPPLY = 10  # empty
+    NETWORK = 11  # empty
+    DONE = 12  # id of a message that has no inputs, so that it counts once
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A state record: the fields in order are its value."""
+
+    __match_args__: ClassVar[tuple[str, ...]] = ()
+
+    def encode(self) -> bytes:
+        return cbor.encode([getattr(self, field) for field in self.__match_args__])
+
+    @classmethod
+    def decode(cls, value: bytes) -> Self:
+        """Read a value that our own `encode` wrote."""
+        fields: list[Any] = cbor2.loads(value)
+        return cls(*fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Token(Record):
+    """An unspent online token."""
+
+    owner: bytes
+    amount_tiyn: int
+    purpose: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class OfflineToken(Record):
+    """An offline output, kept after it was spent: ``spenders`` are the ids of all that spent it, sorted.
+
+    ``hops`` counts changes of owner since the load. After ``final_at_s`` a live one is ``returned`` online.
+    """
+
+    owner: bytes
+    amount_tiyn: int
+    purpose: bytes | None
+    spend_until_s: int
+    final_at_s: int
+    hops: int
+    spenders: list[bytes]
+    returned: bool
+
+    @property
+    def is_live(self) -> bool:
+        return not self.spenders and not self.returned
+
+
+@dataclass(frozen=True, slots=True)
+class Participant(Record):
+    """An institution. ``role`` is a `Role` value; ``dismissed_at_s`` is 0 while it is admitted."""
+
+    name: str
+    role: str
+    key: bytes
+    expires_s: int
+    der: bytes
+    dismissed_at_s: int
+
+    def is_active(self, role: Role) -> bool:
+        return self.role == role.value and not self.dismissed_at_s
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment(Record):
+    """A registered certificate: its signed bytes; ``revoked_at_s`` is 0 until it is on the deny-list."""
+
+    raw: bytes
+    revoked_at_s: int
+
+
+class HolderKind(IntEnum):
+    """What a public key belongs to."""
+
+    INSTITUTION = 0
+    WALLET = 1
+    PURSE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class KeyHolder(Record):
+    """Whose a public key is: ``reference`` is a participant's name or a certificate's id."""
+
+    kind: int
+    reference: bytes
+    revoked_at_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class BankReserve(Record):
+    """What a bank set aside, what its purses' forks cost, and what was seized against that; tiyn, all rising or falling
+    only with the evidence, so that the record does not depend on the order of arrival."""
+
+    topped_up_tiyn: int
+    excess_tiyn: int
+    seized_tiyn: int
+
+    @property
+    def net_tiyn(self) -> int:
+        return self.topped_up_tiyn - self.excess_tiyn + self.seized_tiyn
+
+    @property
+    def reserve_tiyn(self) -> int:
+        return max(0, self.net_tiyn)
+
+    @property
+    def claims_tiyn(self) -> int:
+        """What the bank still owes the offline pool."""
+        return max(0, -self.net_tiyn)
+
+
+@dataclass(frozen=True, slots=True)
+class Culprit(Record):
+    """A purse that spent an output more than once. ``settled_tiyn`` was seized from leaves that are final."""
+
+    bank: str
+    excess_tiyn: int
+    seized_tiyn: int
+    settled_tiyn: int
+
+    @property
+    def debt_tiyn(self) -> int:
+        return self.excess_tiyn - self.seized_tiyn - self.settled_tiyn
+
+
+@dataclass(frozen=True, slots=True)
+class Supply(Record):
+    """The ledger's totals in tiyn: online + pool + reserves = issued - redeemed."""
+
+    issued_tiyn: int
+    redeemed_tiyn: int
+    online_tiyn: int
+    pool_tiyn: int
+    reserves_tiyn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Network(Record):
+    """The network: its name, the governor's root key and the operator's name."""
+
+    name: str
+    root_key: bytes
+    operator: str

@@ -1,0 +1,132 @@
+"""Reading the state, and the differences that the transition makes to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from cbdc.errors import TengeError
+from cbdc.state.records import Table
+
+Key: TypeAlias = tuple[Table, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Consumed:
+    """Who used something up: the message and the index of the entry that carried it."""
+
+    message_id: bytes
+    entry_index: int
+
+
+class View(Protocol):
+    """The state before an entry, as the transition reads it."""
+
+    @property
+    def ledger_time_s(self) -> int:
+        """The time of the last entry, 0 before genesis."""
+
+    def get(self, key: Key) -> bytes | None:
+        """A record's value."""
+
+    def offline_of(self, owner: bytes) -> Iterable[bytes]:
+        """Outpoints of this owner's offline outputs, spent and returned ones among them or not."""
+
+    def consumers_of(self, thing: bytes) -> tuple[Consumed, ...]:
+        """The messages that used this outpoint (or, without inputs, their own id) up, first one first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A record before and after an entry; None where there is none."""
+
+    before: bytes | None
+    after: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What one entry does: record changes, and what each message in it consumed (outpoint or, without
+    inputs, its own id; and the message's id).
+
+    ``refused`` names the payments of a reconcile that were not accepted and why; ``known`` counts those that the
+    ledger had already.
+    """
+
+    changes: dict[Key, Change]
+    consumed: tuple[tuple[bytes, bytes], ...]
+    refused: tuple[tuple[bytes, TengeError], ...] = ()
+    known: int = 0
+
+
+class Overlay:
+    """Deltas that are not committed yet, laid over a base view; over `EMPTY` it is a whole state in memory.
+
+    ``prefetched`` holds base records that were read ahead of time.
+    """
+
+    def __init__(self, base: View, prefetched: Mapping[Key, bytes | None] | None = None) -> None:
+        self._base = base
+        self._prefetched = prefetched or {}
+        self._records: dict[Key, bytes | None] = {}
+        self._consumed: dict[bytes, tuple[Consumed, ...]] = {}
+        self._offline: dict[bytes, set[bytes]] = {}
+        self.ledger_time_s = base.ledger_time_s
+
+    def get(self, key: Key) -> bytes | None:
+        if key in self._records:
+            return self._records[key]
+        if key in self._prefetched:
+            return self._prefetched[key]
+        return self._base.get(key)
+
+    def offline_of(self, owner: bytes) -> Iterable[bytes]:
+        return {*self._base.offline_of(owner), *self._offline.get(owner, ())}
+
+    def consumers_of(self, thing: bytes) -> tuple[Consumed, ...]:
+        return self._base.consumers_of(thing) + self._consumed.get(thing, ())
+
+    def add(self, delta: Delta, entry_index: int, time_s: int) -> None:
+        """Lay one more entry's delta on top."""
+        for key, change in delta.changes.items():
+            self._records[key] = change.after
+            if key[0] is Table.OFFLINE and change.before is None and change.after is not None:
+                self._offline.setdefault(change.after[_OWNER], set()).add(key[1])
+        for thing, message_id in delta.consumed:
+            self._consumed[thing] = (*self._consumed.get(thing, ()), Consumed(message_id, entry_index))
+        self.ledger_time_s = time_s
+
+    def records(self) -> dict[Key, bytes]:
+        """Every record laid over the base that still exists."""
+        return {key: value for key, value in self._records.items() if value is not None}
+
+    def consumed(self) -> dict[bytes, tuple[Consumed, ...]]:
+        """Every consumption laid over the base."""
+        return dict(self._consumed)
+
+
+_OWNER = slice(3, 35)
+"""Where the owner stands in an encoded token record: after the heads of the array and of a 32-byte string."""
+
+
+def owner_of(value: bytes) -> bytes:
+    """The owner key in the value of a `Token` or `OfflineToken` record."""
+    return value[_OWNER]
+
+
+class _Empty:
+    ledger_time_s = 0
+
+    def get(self, key: Key) -> bytes | None:
+        return None
+
+    def offline_of(self, owner: bytes) -> Iterable[bytes]:
+        return ()
+
+    def consumers_of(self, thing: bytes) -> tuple[Consumed, ...]:
+        return ()
+
+
+EMPTY: View = _Empty()
+"""The state before genesis."""

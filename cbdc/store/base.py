@@ -1,0 +1,96 @@
+"""What a store is asked to do, in terms that any transactional database can serve."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from cbdc.state.records import HolderKind, KeyHolder, OfflineToken, Table, Token
+from cbdc.state.view import Change, Key, View
+
+
+@dataclass(frozen=True, slots=True)
+class NewEntry:
+    """One entry of a batch: its bytes and its leaf hash."""
+
+    index: int
+    data: bytes
+    leaf: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A group commit: everything in it becomes durable in one transaction or not at all."""
+
+    entries: Sequence[NewEntry]
+    changes: dict[Key, Change]
+    consumed: Sequence[tuple[bytes, bytes, int]]
+    size: int
+    checkpoint: str
+    lattice_sum: bytes
+    ledger_time_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class IndexColumns:
+    """What a record is looked up by besides its key: owner or account key, purpose, time at which it falls due."""
+
+    owner: bytes | None = None
+    purpose: bytes | None = None
+    due_s: int | None = None
+
+
+def index_columns(key: Key, value: bytes) -> IndexColumns:
+    """The index columns that follow from a record."""
+    table = key[0]
+    if table is Table.TOKEN:
+        token = Token.decode(value)
+        return IndexColumns(token.owner, token.purpose)
+    if table is Table.OFFLINE:
+        leaf = OfflineToken.decode(value)
+        return IndexColumns(leaf.owner, leaf.purpose, leaf.final_at_s if leaf.is_live else None)
+    if table is Table.HOLDER:
+        holder = KeyHolder.decode(value)
+        return IndexColumns(holder.reference if holder.kind != HolderKind.INSTITUTION else None)
+    return IndexColumns()
+
+
+class Store(View, Protocol):
+    """A ledger's storage. The `View` part is read by the one writer; the rest by anybody."""
+
+    def commit(self, batch: Batch) -> None:
+        """Make a batch durable. Raises InvariantViolation if it does not fit what is stored."""
+
+    def size(self) -> int:
+        """Number of entries."""
+
+    def entry(self, index: int) -> bytes | None:
+        """An entry's bytes."""
+
+    def entries(self) -> Iterator[tuple[int, bytes, bytes]]:
+        """All (index, entry bytes, leaf hash) in order."""
+
+    def lattice_sum(self) -> bytes | None:
+        """The sum behind the state root as of the last commit."""
+
+    def checkpoint_covering(self, index: int) -> tuple[int, str] | None:
+        """The first checkpoint (size, note) that covers an entry: the one its receipt shows."""
+
+    def checkpoints(self) -> Iterator[tuple[int, str]]:
+        """All (size, note) in order."""
+
+    def records(self, table: Table | None = None) -> Iterator[tuple[Key, bytes]]:
+        """All records, or those of one table."""
+
+    def owned(self, table: Table, owners: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
+        """(outpoint, value) of the records of a table that belong to these keys."""
+
+    def marked(self, purpose: bytes, limit: int) -> list[bytes]:
+        """Outpoints of online tokens that bear a purpose."""
+
+    def due(self, until_s: int, limit: int) -> list[tuple[int, bytes]]:
+        """(due time, outpoint) of live offline leaves that are final by then, earliest first."""
+
+    def close(self) -> None:
+        """Let go of the file."""

@@ -1,0 +1,283 @@
+"""The embedded store: one SQLite file, write-ahead log, full synchronisation.
+
+`sqlite-utils` makes and migrates the schema; the hot path uses plain prepared statements. One process writes,
+kept by a lock file beside the database; readers open the same file read-only at any time.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import sqlite_utils
+from filelock import FileLock, Timeout
+from sqlite_utils import Migrations
+
+from cbdc.errors import InvariantViolation, LedgerBusy, LedgerCorrupt
+from cbdc.state.records import Table
+from cbdc.state.view import Change, Consumed, Key
+from cbdc.store.base import Batch, index_columns
+
+_CACHED_TABLES: Final = frozenset(
+    {Table.PARTICIPANT, Table.CERTIFICATE, Table.HOLDER, Table.PURPOSE, Table.POLICY, Table.SUPPLY, Table.NETWORK}
+)
+_MAX_CACHED: Final = 100_000
+_PREFETCH: Final = 250
+"""Names in one query, below SQLite's limit on parameters; a full group's statement stays in the cache."""
+
+migrations = Migrations("tenge-ledger")
+
+
+@migrations()
+def first_schema(db: sqlite_utils.Database) -> None:
+    """Entries with their leaves, checkpoints, the state and what was consumed by whom."""
+    for statement in (
+        "CREATE TABLE entries (idx INTEGER PRIMARY KEY, entry BLOB NOT NULL, leaf BLOB NOT NULL)",
+        "CREATE TABLE checkpoints (size INTEGER PRIMARY KEY, note TEXT NOT NULL)",
+        "CREATE TABLE state (tbl INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,"
+        " owner BLOB, purpose BLOB, due_s INTEGER, PRIMARY KEY (tbl, key)) WITHOUT ROWID",
+        "CREATE INDEX state_owner ON state (owner, tbl) WHERE owner IS NOT NULL",
+        "CREATE INDEX state_purpose ON state (purpose) WHERE purpose IS NOT NULL",
+        "CREATE INDEX state_due ON state (due_s) WHERE due_s IS NOT NULL",
+        "CREATE TABLE consumed (thing BLOB NOT NULL, message BLOB NOT NULL, idx INTEGER NOT NULL,"
+        " PRIMARY KEY (thing, message)) WITHOUT ROWID",
+        "CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL)",
+    ):
+        db.execute(statement)
+
+
+class SqliteStore:
+    """The ledger in one file. Use `create` or `open` to write, `read` to look on."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, lock: FileLock | None) -> None:
+        self.path = path
+        self._db = connection
+        self._lock = lock
+        self._cache: dict[Key, bytes | None] = {}
+        self.ledger_time_s = self.stored_ledger_time_s()
+
+    # --- opening -------------------------------------------------------------------------------
+
+    @classmethod
+    def create(cls, path: Path) -> SqliteStore:
+        """Make a new, empty ledger file.
+
+        Raises:
+            LedgerBusy: there is a file already.
+        """
+        if path.exists():
+            raise LedgerBusy("there is a ledger already", path=path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return cls._open_writer(path)
+
+    @classmethod
+    def open(cls, path: Path) -> SqliteStore:
+        """Open a ledger file as its one writer.
+
+        Raises:
+            LedgerBusy: another process writes it. LedgerCorrupt: not a ledger file.
+        """
+        if not path.exists():
+            raise LedgerCorrupt("there is no ledger here", path=path)
+        return cls._open_writer(path)
+
+    @classmethod
+    def _open_writer(cls, path: Path) -> SqliteStore:
+        lock = FileLock(f"{path.resolve()}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise LedgerBusy("another process writes this ledger", path=path) from None
+        try:
+            connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA cache_size=-65536")
+            migrations.apply(sqlite_utils.Database(connection))
+            return cls(path, connection, lock)
+        except sqlite3.DatabaseError as error:
+            lock.release()
+            raise LedgerCorrupt("not a ledger file", path=path, reason=str(error)) from None
+
+    @classmethod
+    def read(cls, path: Path) -> SqliteStore:
+        """Open a ledger file for reading only, beside a writer or without one.
+
+        Raises:
+            LedgerCorrupt: not a ledger file.
+        """
+        if not path.exists():
+            raise LedgerCorrupt("there is no ledger here", path=path)
+        try:
+            uri = f"{path.resolve().as_uri()}?mode=ro"
+            connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+            return cls(path, connection, None)
+        except sqlite3.DatabaseError as error:
+            raise LedgerCorrupt("not a ledger file", path=path, reason=str(error)) from None
+
+    def close(self) -> None:
+        self._db.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    # --- the writer's view ---------------------------------------------------------------------
+
+    def get(self, key: Key) -> bytes | None:
+        if key in self._cache:
+            return self._cache[key]
+        row = self._one("SELECT value FROM state WHERE tbl = ? AND key = ?", key)
+        value: bytes | None = row[0] if row else None
+        if self._lock is not None and key[0] in _CACHED_TABLES:
+            self._remember(key, value)
+        return value
+
+    def prefetch(self, table: Table, names: Iterable[bytes]) -> dict[Key, bytes | None]:
+        """Values of many records at once; None for those that are not there."""
+        wanted = list(dict.fromkeys(names))
+        found: dict[Key, bytes | None] = {(table, name): None for name in wanted}
+        for start in range(0, len(wanted), _PREFETCH):
+            part = wanted[start : start + _PREFETCH]
+            marks = ",".join("?" * len(part))
+            query = f"SELECT key, value FROM state WHERE tbl = ? AND key IN ({marks})"
+            for name, value in self._db.execute(query, (table, *part)):
+                found[table, name] = value
+        return found
+
+    def _remember(self, key: Key, value: bytes | None) -> None:
+        if len(self._cache) >= _MAX_CACHED:
+            self._cache.clear()
+        self._cache[key] = value
+
+    def offline_of(self, owner: bytes) -> Iterable[bytes]:
+        query = "SELECT key FROM state WHERE owner = ? AND tbl = ?"
+        return [key for (key,) in self._db.execute(query, (owner, Table.OFFLINE))]
+
+    def consumers_of(self, thing: bytes) -> tuple[Consumed, ...]:
+        query = "SELECT message, idx FROM consumed WHERE thing = ? ORDER BY idx"
+        return tuple(Consumed(message, index) for message, index in self._db.execute(query, (thing,)))
+
+    # --- commit --------------------------------------------------------------------------------
+
+    def commit(self, batch: Batch) -> None:
+        execute = self._db.execute
+        execute("BEGIN IMMEDIATE")
+        try:
+            self._write(batch)
+            execute("COMMIT")
+        except sqlite3.IntegrityError as error:
+            execute("ROLLBACK")
+            raise InvariantViolation("the batch does not fit the store", reason=str(error)) from None
+        except BaseException:
+            if self._db.in_transaction:
+                execute("ROLLBACK")
+            raise
+        for key, change in batch.changes.items():
+            if key[0] in _CACHED_TABLES:
+                self._remember(key, change.after)
+        self.ledger_time_s = batch.ledger_time_s
+
+    def _write(self, batch: Batch) -> None:
+        many = self._db.executemany
+        many("INSERT INTO entries VALUES (?, ?, ?)", [(e.index, e.data, e.leaf) for e in batch.entries])
+        many("INSERT INTO consumed VALUES (?, ?, ?)", batch.consumed)
+        deleted, inserted, updated = _sorted_changes(batch.changes)
+        many("DELETE FROM state WHERE tbl = ? AND key = ?", deleted)
+        many("INSERT INTO state VALUES (?, ?, ?, ?, ?, ?)", inserted)
+        many("UPDATE state SET value = ?, owner = ?, purpose = ?, due_s = ? WHERE tbl = ? AND key = ?", updated)
+        self._db.execute("INSERT INTO checkpoints VALUES (?, ?)", (batch.size, batch.checkpoint))
+        meta = [("lattice_sum", batch.lattice_sum), ("ledger_time_s", str(batch.ledger_time_s))]
+        many("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta)
+
+    # --- reading -------------------------------------------------------------------------------
+
+    def size(self) -> int:
+        row = self._one("SELECT max(idx) FROM entries", ())
+        return 0 if row is None or row[0] is None else int(row[0]) + 1
+
+    def entry(self, index: int) -> bytes | None:
+        row = self._one("SELECT entry FROM entries WHERE idx = ?", (index,))
+        return row[0] if row else None
+
+    def entries(self) -> Iterator[tuple[int, bytes, bytes]]:
+        yield from self._db.execute("SELECT idx, entry, leaf FROM entries ORDER BY idx")
+
+    def leaves(self) -> Iterator[bytes]:
+        """Leaf hashes in order."""
+        for (leaf,) in self._db.execute("SELECT leaf FROM entries ORDER BY idx"):
+            yield leaf
+
+    def lattice_sum(self) -> bytes | None:
+        value = self._meta("lattice_sum")
+        return value if isinstance(value, bytes) else None
+
+    def checkpoint_covering(self, index: int) -> tuple[int, str] | None:
+        query = "SELECT size, note FROM checkpoints WHERE size > ? ORDER BY size LIMIT 1"
+        row = self._one(query, (index,))
+        return (row[0], row[1]) if row else None
+
+    def checkpoints(self) -> Iterator[tuple[int, str]]:
+        yield from self._db.execute("SELECT size, note FROM checkpoints ORDER BY size")
+
+    def latest_checkpoint(self) -> tuple[int, str] | None:
+        """The last (size, note)."""
+        row = self._one("SELECT size, note FROM checkpoints ORDER BY size DESC LIMIT 1", ())
+        return (row[0], row[1]) if row else None
+
+    def records(self, table: Table | None = None) -> Iterator[tuple[Key, bytes]]:
+        query = "SELECT tbl, key, value FROM state"
+        rows = self._db.execute(query) if table is None else self._db.execute(f"{query} WHERE tbl = ?", (table,))
+        for tbl, key, value in rows:
+            yield (Table(tbl), key), value
+
+    def rows(self) -> Iterator[tuple[int, bytes, bytes, bytes | None, bytes | None, int | None]]:
+        """The state table as it is, index columns included, for the auditor."""
+        yield from self._db.execute("SELECT tbl, key, value, owner, purpose, due_s FROM state")
+
+    def consumed_rows(self) -> Iterator[tuple[bytes, bytes, int]]:
+        """All (thing, message id, entry index), for the auditor."""
+        yield from self._db.execute("SELECT thing, message, idx FROM consumed")
+
+    def owned(self, table: Table, owners: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
+        for owner in owners:
+            query = "SELECT key, value FROM state WHERE owner = ? AND tbl = ? ORDER BY key"
+            yield from self._db.execute(query, (owner, table)).fetchall()
+
+    def marked(self, purpose: bytes, limit: int) -> list[bytes]:
+        query = "SELECT key FROM state WHERE purpose = ? AND tbl = ? ORDER BY key LIMIT ?"
+        return [key for (key,) in self._db.execute(query, (purpose, Table.TOKEN, limit))]
+
+    def due(self, until_s: int, limit: int) -> list[tuple[int, bytes]]:
+        query = "SELECT due_s, key FROM state WHERE due_s <= ? ORDER BY due_s, key LIMIT ?"
+        return self._db.execute(query, (until_s, limit)).fetchall()
+
+    def stored_ledger_time_s(self) -> int:
+        """The time of the last committed entry, also where another connection wrote it."""
+        return int(self._meta("ledger_time_s") or 0)
+
+    def _one(self, query: str, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        row: tuple[Any, ...] | None = self._db.execute(query, arguments).fetchone()
+        return row
+
+    def _meta(self, name: str) -> Any:
+        row = self._one("SELECT value FROM meta WHERE name = ?", (name,))
+        return row[0] if row else None
+
+
+def _sorted_changes(
+    changes: dict[Key, Change],
+) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    """Rows to delete, insert and update, in key order so that neighbouring pages are written together."""
+    deleted, inserted, updated = [], [], []
+    for key in sorted(changes):
+        change = changes[key]
+        if change.after is None:
+            deleted.append(key)
+            continue
+        columns = index_columns(key, change.after)
+        if change.before is None:
+            inserted.append((*key, change.after, columns.owner, columns.purpose, columns.due_s))
+        else:
+            updated.append((change.after, columns.owner, columns.purpose, columns.due_s, *key))
+    return deleted, inserted, updated

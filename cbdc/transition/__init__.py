@@ -1,0 +1,1 @@
+"""The pure transition: ``apply(view, entry) -> delta``. Start in `cbdc.transition.apply`."""

@@ -1,0 +1,255 @@
+"""A delta in the making: typed reading and writing of records on top of a view."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TypeVar
+
+from cbdc.errors import NotEnrolled, PurposeRefused
+from cbdc.formats import cbor, certificates
+from cbdc.formats.certificates import Certificate
+from cbdc.policy import Policy
+from cbdc.purposes.definition import Definition
+from cbdc.state.records import (
+    BankReserve,
+    Culprit,
+    Enrolment,
+    HolderKind,
+    KeyHolder,
+    Network,
+    OfflineToken,
+    Participant,
+    Record,
+    Supply,
+    Table,
+    Token,
+)
+from cbdc.state.view import Change, Delta, Key, View
+
+R = TypeVar("R", bound=Record)
+_ONLY = b""
+"""The key of tables that hold one record."""
+
+
+class Draft:
+    """Reads through to the view, collects changes; nothing touches the view."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self._before: dict[Key, bytes | None] = {}
+        self._changes: dict[Key, bytes | None] = {}
+        self._consumed: list[tuple[bytes, bytes]] = []
+        self._offline: dict[bytes, list[bytes]] = {}
+
+    def finish(self) -> Delta:
+        """The delta: every key that ended up different."""
+        changes = {}
+        for key, after in self._changes.items():
+            before = self._original(key)
+            if before != after:
+                changes[key] = Change(before, after)
+        return Delta(changes, tuple(self._consumed))
+
+    # --- raw access ----------------------------------------------------------------------------
+
+    def _get(self, key: Key) -> bytes | None:
+        return self._changes[key] if key in self._changes else self._original(key)
+
+    def _original(self, key: Key) -> bytes | None:
+        if key not in self._before:
+            self._before[key] = self.view.get(key)
+        return self._before[key]
+
+    def _read(self, kind: type[R], table: Table, name: bytes) -> R | None:
+        value = self._get((table, name))
+        return None if value is None else kind.decode(value)
+
+    def _put(self, table: Table, name: bytes, record: Record) -> None:
+        self._changes[table, name] = record.encode()
+
+    # --- tokens --------------------------------------------------------------------------------
+
+    def token(self, outpoint: bytes) -> Token | None:
+        return self._read(Token, Table.TOKEN, outpoint)
+
+    def create(self, outpoint: bytes, token: Token) -> None:
+        """Add a token to the unspent set.
+
+        Its name holds the id of a message that could not be applied before, so nothing is looked up here; the
+        store refuses to insert a record twice.
+        """
+        self._before[Table.TOKEN, outpoint] = None
+        self._put(Table.TOKEN, outpoint, token)
+
+    def consume(self, outpoint: bytes, message_id: bytes) -> None:
+        """Take a token out of the unspent set for ever."""
+        self._changes[Table.TOKEN, outpoint] = None
+        self._consumed.append((outpoint, message_id))
+
+    def consume_offline(self, outpoint: bytes, message_id: bytes) -> None:
+        """Note who spent an offline output; its record stays."""
+        self._consumed.append((outpoint, message_id))
+
+    def once(self, message_id: bytes) -> None:
+        """Note that a message without inputs has been done."""
+        self._changes[Table.DONE, message_id] = b""
+        self._consumed.append((message_id, message_id))
+
+    def is_done(self, message_id: bytes) -> bool:
+        return self._get((Table.DONE, message_id)) is not None
+
+    def offline(self, outpoint: bytes) -> OfflineToken | None:
+        return self._read(OfflineToken, Table.OFFLINE, outpoint)
+
+    def put_offline(self, outpoint: bytes, token: OfflineToken) -> None:
+        key = (Table.OFFLINE, outpoint)
+        if key not in self._changes and self.view.get(key) is None:
+            self._offline.setdefault(token.owner, []).append(outpoint)
+        self._put(Table.OFFLINE, outpoint, token)
+
+    def live_offline_of(self, owner: bytes) -> dict[bytes, OfflineToken]:
+        """The live offline outputs of a purse key, by outpoint."""
+        live = {}
+        for outpoint in (*self.view.offline_of(owner), *self._offline.get(owner, ())):
+            token = self.offline(outpoint)
+            if token is not None and token.is_live:
+                live[outpoint] = token
+        return live
+
+    # --- people and institutions ---------------------------------------------------------------
+
+    def network(self) -> Network:
+        network = self._read(Network, Table.NETWORK, _ONLY)
+        if network is None:
+            raise NotEnrolled("the ledger has no genesis yet")
+        return network
+
+    def put_network(self, network: Network) -> None:
+        self._put(Table.NETWORK, _ONLY, network)
+
+    def has_network(self) -> bool:
+        return self._get((Table.NETWORK, _ONLY)) is not None
+
+    def participant(self, name: str) -> Participant | None:
+        return self._read(Participant, Table.PARTICIPANT, name.encode())
+
+    def put_participant(self, participant: Participant) -> None:
+        self._put(Table.PARTICIPANT, participant.name.encode(), participant)
+        holder = KeyHolder(HolderKind.INSTITUTION, participant.name.encode(), participant.dismissed_at_s)
+        self.put_holder(participant.key, holder)
+
+    def holder(self, key: bytes) -> KeyHolder | None:
+        value = self._get((Table.HOLDER, key))
+        return None if value is None else parsed_holder(value)
+
+    def put_holder(self, key: bytes, holder: KeyHolder) -> None:
+        self._put(Table.HOLDER, key, holder)
+
+    def enrolment(self, certificate_id: bytes) -> Enrolment | None:
+        return self._read(Enrolment, Table.CERTIFICATE, certificate_id)
+
+    def put_enrolment(self, certificate_id: bytes, enrolment: Enrolment) -> None:
+        self._put(Table.CERTIFICATE, certificate_id, enrolment)
+
+    def certificate(self, certificate_id: bytes) -> Certificate:
+        """A registered certificate.
+
+        Raises:
+            NotEnrolled: there is none with this id.
+        """
+        enrolment = self.enrolment(certificate_id)
+        if enrolment is None:
+            raise NotEnrolled("no such certificate is registered", certificate=certificate_id)
+        return parsed_certificate(enrolment.raw, self.network().root_key)
+
+    def certificate_of(self, key: bytes, kind: HolderKind) -> Certificate:
+        """The certificate of an enrolled wallet or purse key.
+
+        Raises:
+            NotEnrolled: the key has none of that kind.
+        """
+        holder = self.holder(key)
+        if holder is None or holder.kind != kind:
+            raise NotEnrolled(f"key is not an enrolled {kind.name.lower()}", key=key)
+        return self.certificate(holder.reference)
+
+    # --- rules and totals ----------------------------------------------------------------------
+
+    def policy(self) -> Policy:
+        value = self._get((Table.POLICY, _ONLY))
+        if value is None:
+            raise NotEnrolled("the ledger has no genesis yet")
+        return parsed_policy(value)
+
+    def put_policy(self, policy: Policy) -> None:
+        self._changes[Table.POLICY, _ONLY] = cbor.encode(policy.to_cbor())
+
+    def definition(self, purpose: bytes) -> Definition:
+        """A purpose's definition.
+
+        Raises:
+            PurposeRefused: there is none with this id.
+        """
+        value = self._get((Table.PURPOSE, purpose))
+        if value is None:
+            raise PurposeRefused("no such purpose", purpose=purpose)
+        return parsed_definition(value)
+
+    def put_definition(self, purpose: bytes, definition: Definition) -> None:
+        self._changes[Table.PURPOSE, purpose] = cbor.encode(definition.to_cbor())
+
+    def reserve(self, bank: str) -> BankReserve:
+        return self._read(BankReserve, Table.RESERVE, bank.encode()) or BankReserve(0, 0, 0)
+
+    def put_reserve(self, bank: str, reserve: BankReserve) -> None:
+        self._put(Table.RESERVE, bank.encode(), reserve)
+
+    def culprit(self, purse_key: bytes) -> Culprit | None:
+        return self._read(Culprit, Table.CULPRIT, purse_key)
+
+    def put_culprit(self, purse_key: bytes, culprit: Culprit) -> None:
+        self._put(Table.CULPRIT, purse_key, culprit)
+
+    def supply(self) -> Supply:
+        return self._read(Supply, Table.SUPPLY, _ONLY) or Supply(0, 0, 0, 0, 0)
+
+    def shift_supply(
+        self,
+        *,
+        issued_tiyn: int = 0,
+        redeemed_tiyn: int = 0,
+        online_tiyn: int = 0,
+        pool_tiyn: int = 0,
+        reserves_tiyn: int = 0,
+    ) -> None:
+        """Add to the totals (tiyn, may be negative)."""
+        now = self.supply()
+        shifted = Supply(
+            now.issued_tiyn + issued_tiyn,
+            now.redeemed_tiyn + redeemed_tiyn,
+            now.online_tiyn + online_tiyn,
+            now.pool_tiyn + pool_tiyn,
+            now.reserves_tiyn + reserves_tiyn,
+        )
+        self._put(Table.SUPPLY, _ONLY, shifted)
+
+
+@lru_cache(maxsize=4096)
+def parsed_certificate(raw: bytes, network: bytes) -> Certificate:
+    """The certificate in registered bytes, whose signature was checked when it was enrolled."""
+    return certificates.unverified(raw, network)[0]
+
+
+@lru_cache(maxsize=4096)
+def parsed_holder(value: bytes) -> KeyHolder:
+    return KeyHolder.decode(value)
+
+
+@lru_cache(maxsize=64)
+def parsed_policy(value: bytes) -> Policy:
+    return Policy.from_cbor(cbor.decode(value))
+
+
+@lru_cache(maxsize=1024)
+def parsed_definition(value: bytes) -> Definition:
+    return Definition.from_cbor(cbor.decode(value))

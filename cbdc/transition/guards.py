@@ -1,0 +1,187 @@
+"""The guards that several entries share. Each either returns what it looked up or raises its own error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from cbdc.errors import (
+    CertificateExpired,
+    CertificateRevoked,
+    DoubleSpend,
+    Expired,
+    LimitHolding,
+    NotEnrolled,
+    NotOwner,
+    Replayed,
+    RoleRefused,
+)
+from cbdc.formats.certificates import Certificate
+from cbdc.formats.tokens import Output, outpoint
+from cbdc.formats.x509 import Role
+from cbdc.limits import MAX_AMOUNT_TIYN
+from cbdc.messages.bodies import Spend
+from cbdc.state.records import HolderKind, KeyHolder, Participant, Token
+from cbdc.transition.draft import Draft
+
+# --- signatures, certificates and roles --------------------------------------------------------
+
+
+def signed_by_root(draft: Draft, signers: frozenset[bytes]) -> None:
+    """Only the governor may do this.
+
+    Raises:
+        RoleRefused: signed by another, or by more.
+    """
+    if signers != {draft.network().root_key}:
+        raise RoleRefused("only the governor may do this")
+
+
+def only_signer(signers: frozenset[bytes]) -> bytes:
+    """The one key that signed.
+
+    Raises:
+        RoleRefused: several did.
+    """
+    if len(signers) != 1:
+        raise RoleRefused("signed by more than one key", found=len(signers), wanted=1)
+    return next(iter(signers))
+
+
+def active_bank(draft: Draft, key: bytes, time_s: int) -> Participant:
+    """The admitted bank whose key this is.
+
+    Raises:
+        RoleRefused: no bank's key, or a dismissed one's. CertificateExpired: its X.509 has run out.
+    """
+    holder = draft.holder(key)
+    if holder is None or holder.kind != HolderKind.INSTITUTION:
+        raise RoleRefused("only a bank may do this", key=key)
+    participant = draft.participant(holder.reference.decode())
+    if participant is None or not participant.is_active(Role.BANK):
+        raise RoleRefused("only an admitted bank may do this", name=holder.reference.decode())
+    if time_s >= participant.expires_s:
+        raise CertificateExpired("the bank's X.509 certificate has expired", name=participant.name)
+    return participant
+
+
+def enrolled(draft: Draft, key: bytes) -> KeyHolder:
+    """Whose a key is; it must be on the ledger and not on the deny-list.
+
+    Raises:
+        NotEnrolled: nobody's. CertificateRevoked: a revoked certificate's or a dismissed institution's.
+    """
+    holder = draft.holder(key)
+    if holder is None:
+        raise NotEnrolled("key is not enrolled", key=key)
+    if holder.revoked_at_s:
+        raise CertificateRevoked("certificate is revoked", key=key, revoked_at_s=holder.revoked_at_s)
+    return holder
+
+
+def may_hold_online(draft: Draft, outputs: Iterable[Output]) -> None:
+    """Online tokens belong to enrolled wallets and admitted institutions, never to a purse's key.
+
+    Raises:
+        NotEnrolled, CertificateRevoked: see `enrolled`; a purse key counts as not enrolled for this.
+    """
+    for owner in {output.owner for output in outputs}:
+        if enrolled(draft, owner).kind == HolderKind.PURSE:
+            raise NotEnrolled("a purse's key holds no online tokens", key=owner)
+
+
+# --- time and spending -------------------------------------------------------------------------
+
+
+def not_done(draft: Draft, message_id: bytes) -> None:
+    """A message without inputs counts once.
+
+    Raises:
+        Replayed: it was done before.
+    """
+    if draft.is_done(message_id):
+        raise Replayed("this message has been carried out before", id=message_id)
+
+
+def still_valid(spend: Spend, time_s: int) -> None:
+    """The signers bounded how long they meant it.
+
+    Raises:
+        Expired: the bound has passed.
+    """
+    if time_s > spend.valid_until_s:
+        raise Expired("the message is no longer valid", found=time_s, limit=spend.valid_until_s)
+
+
+def unspent(draft: Draft, outpoints: Sequence[bytes]) -> list[Token]:
+    """The online tokens that these outpoints name, all unspent.
+
+    Raises:
+        DoubleSpend: one was spent; ``winner`` is the index of the entry that spent it.
+        NotOwner: one never was an online token.
+    """
+    tokens = []
+    for name in outpoints:
+        token = draft.token(name)
+        if token is None:
+            consumers = draft.view.consumers_of(name)
+            if not consumers:
+                raise NotOwner("no such token", outpoint=name)
+            winner = consumers[0]
+            raise DoubleSpend(
+                "the token was spent already", outpoint=name, winner=winner.entry_index, by=winner.message_id
+            )
+        tokens.append(token)
+    return tokens
+
+
+def owned_by_signers(tokens: Sequence[Token], signers: frozenset[bytes]) -> None:
+    """Every owner of an input signed, and nobody else.
+
+    Raises:
+        NotOwner: an owner's signature lacks, or a stranger's is there.
+    """
+    owners = {token.owner for token in tokens}
+    if owners != signers:
+        raise NotOwner("signed by others than the owners", owners=len(owners), signers=len(signers))
+
+
+# --- amounts and limits ------------------------------------------------------------------------
+
+
+def within_holding(draft: Draft, certificate: Certificate, added_tiyn: int) -> None:
+    """A purse may not be given more than its limit, as far as the ledger knows what it holds.
+
+    Raises:
+        LimitHolding: it would hold more.
+    """
+    limit_tiyn = certificate.limits.holding_tiyn if certificate.limits else 0
+    held_tiyn = sum(token.amount_tiyn for token in draft.live_offline_of(certificate.key).values())
+    if held_tiyn + added_tiyn > limit_tiyn:
+        raise LimitHolding("the purse would hold too much", found=held_tiyn + added_tiyn, limit=limit_tiyn)
+
+
+def within_supply(issued_tiyn: int) -> None:
+    """All money together stays below the bound on one amount.
+
+    Raises:
+        LimitHolding: it would not.
+    """
+    if issued_tiyn > MAX_AMOUNT_TIYN:
+        raise LimitHolding("the supply would be too large", found=issued_tiyn, limit=MAX_AMOUNT_TIYN)
+
+
+# --- effects -----------------------------------------------------------------------------------
+
+
+def consume_all(draft: Draft, outpoints: Iterable[bytes], message_id: bytes) -> None:
+    for name in outpoints:
+        draft.consume(name, message_id)
+
+
+def create_all(
+    draft: Draft, message_id: bytes, outputs: Sequence[Output], marks: Sequence[bytes | None] | None = None
+) -> None:
+    """Make one online token of each output; ``marks`` replaces the outputs' purposes if given."""
+    for index, output in enumerate(outputs):
+        mark = output.purpose if marks is None else marks[index]
+        draft.create(outpoint(message_id, index), Token(output.owner, output.amount_tiyn, mark))

@@ -1,0 +1,250 @@
+"""The offline pool: load, unload, and the evidence of payments made between devices (design section 6)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from graphlib import TopologicalSorter
+
+from cbdc.errors import (
+    AncestryBroken,
+    CertificateExpired,
+    CertificateRevoked,
+    DoubleSpend,
+    Malformed,
+    NotEnrolled,
+    NotOwner,
+    Replayed,
+    ReserveShort,
+    TengeError,
+    TooLate,
+    WrongPayee,
+)
+from cbdc.formats.certificates import Certificate
+from cbdc.formats.hashing import HASH_BYTES
+from cbdc.formats.tokens import Output, outpoint
+from cbdc.formats.x509 import Role
+from cbdc.messages.bodies import Load, Reconcile, Transfer, Unload
+from cbdc.messages.message import Verified
+from cbdc.offline.judge import Parties, judge
+from cbdc.policy import DAY_S
+from cbdc.purposes.marks import check_conserved
+from cbdc.state.records import HolderKind, OfflineToken, Token
+from cbdc.transition import guards, liability
+from cbdc.transition.draft import Draft
+
+# --- load and unload ---------------------------------------------------------------------------
+
+
+def load(draft: Draft, verified: Verified, body: Load, time_s: int) -> None:
+    """Online tokens go into the owner's purse; the operator certifies the new offline tokens afterwards."""
+    purse = _loadable_purse(draft, body.outputs, time_s)
+    guards.still_valid(body, time_s)
+    tokens = guards.unspent(draft, body.inputs)
+    guards.owned_by_signers(tokens, verified.signers)
+    if purse.online_key not in verified.signers:
+        raise NotOwner("a purse is loaded by its owner", account=purse.account)
+    if any(output.owner not in (purse.key, *verified.signers) for output in body.outputs):
+        raise WrongPayee("what is not loaded is change")
+    check_conserved(
+        ((token.amount_tiyn, token.purpose) for token in tokens),
+        ((output.amount_tiyn, output.purpose) for output in body.outputs),
+    )
+    loaded_tiyn = sum(output.amount_tiyn for output in body.outputs if output.owner == purse.key)
+    guards.within_holding(draft, purse, loaded_tiyn)
+    _check_purposes_open(draft, body.outputs, purse.key, time_s)
+    guards.consume_all(draft, body.inputs, verified.id)
+    _create(draft, verified.id, body.outputs, purse.key, time_s)
+    draft.shift_supply(online_tiyn=-loaded_tiyn, pool_tiyn=loaded_tiyn)
+
+
+def unload(draft: Draft, verified: Verified, body: Unload, time_s: int) -> None:
+    """A purse gives live leaves up: for its online key, or for itself with fresh deadlines at hop 0."""
+    purse = draft.certificate_of(guards.only_signer(verified.signers), HolderKind.PURSE)
+    guards.enrolled(draft, purse.key)
+    renews = any(output.owner == purse.key for output in body.outputs)
+    if renews:
+        _loadable_purse(draft, body.outputs, time_s)
+    guards.still_valid(body, time_s)
+    tokens = [_live_leaf(draft, name, purse, time_s) for name in body.inputs]
+    if any(output.owner not in (purse.key, purse.online_key) for output in body.outputs):
+        raise WrongPayee("a purse unloads to its own online key or itself")
+    check_conserved(
+        ((token.amount_tiyn, token.purpose) for token in tokens),
+        ((output.amount_tiyn, output.purpose) for output in body.outputs),
+    )
+    _check_purposes_open(draft, body.outputs, purse.key, time_s)
+    for name, token in zip(body.inputs, tokens, strict=True):
+        draft.put_offline(name, replace(token, spenders=[verified.id]))
+        draft.consume_offline(name, verified.id)
+    _create(draft, verified.id, body.outputs, purse.key, time_s)
+    unloaded_tiyn = sum(output.amount_tiyn for output in body.outputs if output.owner != purse.key)
+    draft.shift_supply(online_tiyn=unloaded_tiyn, pool_tiyn=-unloaded_tiyn)
+
+
+def _loadable_purse(draft: Draft, outputs: tuple[Output, ...], time_s: int) -> Certificate:
+    """The one purse that the outputs name, with everything that must hold before it is filled."""
+    purses = {output.owner for output in outputs if _is_purse(draft, output.owner)}
+    if len(purses) != 1:
+        raise NotEnrolled("a load names one enrolled purse", found=len(purses), wanted=1)
+    key = purses.pop()
+    guards.enrolled(draft, key)
+    purse = draft.certificate_of(key, HolderKind.PURSE)
+    if time_s >= purse.expires_s:
+        raise CertificateExpired("the purse's certificate has expired", account=purse.account)
+    bank = draft.participant(purse.bank)
+    if bank is None or not bank.is_active(Role.BANK):
+        raise CertificateRevoked("the purse's bank is no longer admitted", bank=purse.bank)
+    claims_tiyn = draft.reserve(purse.bank).claims_tiyn
+    if claims_tiyn:
+        raise ReserveShort("the bank owes the offline pool and may load no purse", claims_tiyn=claims_tiyn)
+    return purse
+
+
+def _is_purse(draft: Draft, key: bytes) -> bool:
+    holder = draft.holder(key)
+    return holder is not None and holder.kind == HolderKind.PURSE
+
+
+def _check_purposes_open(draft: Draft, outputs: tuple[Output, ...], purse_key: bytes, time_s: int) -> None:
+    for output in outputs:
+        if output.owner == purse_key and output.purpose is not None:
+            draft.definition(output.purpose).check_open(time_s)
+
+
+def _create(draft: Draft, message_id: bytes, outputs: tuple[Output, ...], purse_key: bytes, time_s: int) -> None:
+    """Outputs to the purse become offline tokens with fresh deadlines, all others online tokens."""
+    policy = draft.policy()
+    final_at_s = time_s + policy.offline_final_days * DAY_S
+    for index, output in enumerate(outputs):
+        name = outpoint(message_id, index)
+        if output.owner != purse_key:
+            draft.create(name, Token(output.owner, output.amount_tiyn, output.purpose))
+            continue
+        spend_until_s = time_s + policy.offline_spend_days * DAY_S
+        if output.purpose is not None:
+            # the last second before the expiry: a purpose ends *at* expires_s, a token after spend_until_s
+            spend_until_s = min(spend_until_s, draft.definition(output.purpose).expires_s - 1)
+        fresh = OfflineToken(
+            owner=output.owner,
+            amount_tiyn=output.amount_tiyn,
+            purpose=output.purpose,
+            spend_until_s=spend_until_s,
+            final_at_s=final_at_s,
+            hops=0,
+            spenders=[],
+            returned=False,
+        )
+        draft.put_offline(name, fresh)
+
+
+def _live_leaf(draft: Draft, name: bytes, purse: Certificate, time_s: int) -> OfflineToken:
+    token = _evidence_input(draft, name, time_s)
+    if token.owner != purse.key:
+        raise NotOwner("a purse unloads its own tokens", outpoint=name)
+    if token.spenders:
+        winner = draft.view.consumers_of(name)
+        raise DoubleSpend(
+            "the token was spent already",
+            outpoint=name,
+            by=token.spenders[0],
+            winner=winner[0].entry_index if winner else -1,
+        )
+    return token
+
+
+def _evidence_input(draft: Draft, name: bytes, time_s: int) -> OfflineToken:
+    token = draft.offline(name)
+    if token is None:
+        raise AncestryBroken("an input is unknown: its own payment has not been shown", outpoint=name)
+    if token.returned or time_s >= token.final_at_s:
+        raise TooLate("the token is final", found=time_s, limit=token.final_at_s)
+    return token
+
+
+# --- evidence ----------------------------------------------------------------------------------
+
+
+def reconcile(
+    draft: Draft, verified: Verified, body: Reconcile | Transfer, time_s: int
+) -> tuple[tuple[tuple[bytes, TengeError], ...], int]:
+    """Take in offline payments: whatever is valid and new counts, in any order and grouping.
+
+    Returns the payments that were refused with why, and how many were known already.
+
+    Raises:
+        Replayed: all of them are known. Any other: nothing was new and this was the first refusal.
+    """
+    parts = verified.parts or (verified,)
+    refused: list[tuple[bytes, TengeError]] = []
+    known = 0
+    for part in _ancestors_first(parts):
+        try:
+            known += not _payment(draft, part, time_s)
+        except TengeError as error:
+            refused.append((part.id, error))
+    if known + len(refused) == len(parts):
+        raise refused[0][1] if refused else Replayed("all of this evidence is known", payments=known)
+    return tuple(refused), known
+
+
+def _ancestors_first(parts: tuple[Verified, ...]) -> list[Verified]:
+    """The payments ordered so that those that make an output come before those that spend it."""
+    by_id = {part.id: part for part in parts}
+    made_by = {part.id: [name[:HASH_BYTES] for name in _transfer(part).inputs] for part in parts}
+    graph = TopologicalSorter({part: [made for made in inputs if made in by_id] for part, inputs in made_by.items()})
+    repeats = [part for part in parts if by_id[part.id] is not part]
+    return [*(by_id[message_id] for message_id in graph.static_order()), *repeats]
+
+
+def _transfer(message: Verified) -> Transfer:
+    if type(message.body) is not Transfer or message.body.terms is None:
+        raise Malformed("evidence is an offline transfer")
+    return message.body
+
+
+def _payment(draft: Draft, message: Verified, time_s: int) -> bool:
+    """Take in one payment; False if it is known already."""
+    body = _transfer(message)
+    terms = body.terms
+    if terms is None:
+        raise Malformed("evidence is an offline transfer")
+    payer_key = guards.only_signer(message.signers)
+    payer = draft.certificate_of(payer_key, HolderKind.PURSE)
+    payee = draft.certificate(terms.payee_certificate)
+    inputs = []
+    for name in body.inputs:
+        token = draft.offline(name)
+        if token is not None and message.id in token.spenders:
+            return False
+        inputs.append(_evidence_input(draft, name, time_s))
+    _check_not_revoked(draft, payer, terms.trust_list_s, time_s)
+    if max(terms.ledger_time_s, terms.trust_list_s) > time_s:
+        raise Malformed("the payment names a ledger time that has not come", found=terms.ledger_time_s, now=time_s)
+    trust_list_days = draft.policy().trust_list_days
+    tokens = judge(
+        body, terms, frozenset({payer_key}), inputs, Parties(payer, payee), draft.definition, trust_list_days
+    )
+    for name, token in zip(body.inputs, inputs, strict=True):
+        draft.put_offline(name, replace(token, spenders=sorted([*token.spenders, message.id])))
+        draft.consume_offline(name, message.id)
+    for index, made in enumerate(tokens):
+        draft.put_offline(outpoint(message.id, index), made)
+    for token in inputs:
+        if token.spenders:
+            liability.charge_fork(draft, payer, token.amount_tiyn, time_s)
+    for purse_key in (payer.key, payee.key):
+        liability.seize(draft, purse_key)
+    return True
+
+
+def _check_not_revoked(draft: Draft, payer: Certificate, trust_list_s: int, time_s: int) -> None:
+    """Rule 5: a revoked purse's payment counts if its payee could not know yet and it arrives in time."""
+    enrolment = draft.enrolment(payer.id)
+    revoked_at_s = enrolment.revoked_at_s if enrolment else 0
+    if not revoked_at_s:
+        return
+    deadline_s = revoked_at_s + draft.policy().trust_list_days * DAY_S
+    if trust_list_s >= revoked_at_s or time_s > deadline_s:
+        raise CertificateRevoked(
+            "the payer's purse was revoked", revoked_at_s=revoked_at_s, trust_list_s=trust_list_s, until_s=deadline_s
+        )

@@ -1,0 +1,52 @@
+"""Special-purpose money: define purpose, grant."""
+
+from __future__ import annotations
+
+from cbdc.errors import Expired, NotEnrolled, NotSponsor, PurposeMismatch, RoleRefused
+from cbdc.formats.certificates import Holder
+from cbdc.messages.bodies import Grant
+from cbdc.messages.message import Verified
+from cbdc.purposes.definition import Definition
+from cbdc.purposes.marks import check_conserved
+from cbdc.state.records import HolderKind
+from cbdc.transition import guards
+from cbdc.transition.draft import Draft
+
+
+def define_purpose(draft: Draft, verified: Verified, body: Definition, time_s: int) -> None:
+    """A sponsor enters a definition; the message's id is the mark."""
+    if verified.signers != {body.sponsor}:
+        raise NotSponsor("a purpose is signed by its sponsor alone")
+    guards.enrolled(draft, body.sponsor)
+    if draft.certificate_of(body.sponsor, HolderKind.WALLET).holder is not Holder.SPONSOR:
+        raise RoleRefused("only a customer enrolled as sponsor defines a purpose")
+    if guards.enrolled(draft, body.return_to).kind != HolderKind.WALLET:
+        raise NotEnrolled("the rest returns to an enrolled wallet", key=body.return_to)
+    guards.not_done(draft, verified.id)
+    if time_s >= body.expires_s:
+        raise Expired("the purpose has expired already", found=time_s, limit=body.expires_s)
+    draft.once(verified.id)
+    draft.put_definition(verified.id, body)
+
+
+def grant(draft: Draft, verified: Verified, body: Grant, time_s: int) -> None:
+    """A sponsor marks its own free tenge and hands it out."""
+    definition = draft.definition(body.purpose)
+    if verified.signers != {definition.sponsor}:
+        raise NotSponsor("only the purpose's sponsor grants in it", purpose=definition.name)
+    guards.may_hold_online(draft, body.outputs)
+    guards.still_valid(body, time_s)
+    definition.check_open(time_s)
+    tokens = guards.unspent(draft, body.inputs)
+    guards.owned_by_signers(tokens, verified.signers)
+    if any(token.purpose is not None for token in tokens):
+        raise PurposeMismatch("a grant is made out of free tenge")
+    for output in body.outputs:
+        if output.purpose != body.purpose and (output.purpose is not None or output.owner != definition.sponsor):
+            raise PurposeMismatch("a grant makes tokens of its purpose, and change for the sponsor")
+    check_conserved(
+        ((token.amount_tiyn, None) for token in tokens),
+        ((output.amount_tiyn, None) for output in body.outputs),
+    )
+    guards.consume_all(draft, body.inputs, verified.id)
+    guards.create_all(draft, verified.id, body.outputs)

@@ -1,0 +1,1 @@
+"""The wallet library, headless: keys, purse, offline protocol, sync, scenarios."""

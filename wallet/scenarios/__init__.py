@@ -1,0 +1,1 @@
+"""Scenarios: small economies played on a real ledger with real keys."""
