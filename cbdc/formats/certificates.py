@@ -36,11 +36,11 @@ class Holder(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Merchant:
-    """A merchant's attributes: BIN (12 digits), MCC (ISO 18245, 4 digits), KATO region (up to 9 digits)."""
+    """A merchant's attributes: BIN (12 digits), and if stated MCC (ISO 18245, 4 digits) and KATO region (2 to 9)."""
 
     bin: str
-    mcc: str
-    kato: str
+    mcc: str | None = None
+    kato: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,11 @@ def _confirmation_key(cnf: cbor.Value) -> bytes:
 
 def _merchant(value: cbor.Value) -> Merchant:
     bin_, mcc, kato = cbor.array(value, "merchant", 3)
-    return Merchant(_digits(bin_, "bin", 12, 12), _digits(mcc, "mcc", 4, 4), _digits(kato, "kato", 2, 9))
+    return Merchant(
+        _digits(bin_, "bin", 12, 12),
+        None if mcc is None else _digits(mcc, "mcc", 4, 4),
+        None if kato is None else _digits(kato, "kato", 2, 9),
+    )
 
 
 def _limits(value: cbor.Value) -> PurseLimits:

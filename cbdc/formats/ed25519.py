@@ -8,7 +8,12 @@ from __future__ import annotations
 
 from typing import Final, Self
 
-from nacl.bindings import crypto_sign, crypto_sign_open, crypto_sign_seed_keypair
+from nacl.bindings import (
+    crypto_sign,
+    crypto_sign_ed25519_sk_to_curve25519,
+    crypto_sign_open,
+    crypto_sign_seed_keypair,
+)
 from nacl.exceptions import BadSignatureError
 
 PUBLIC_KEY_BYTES: Final = 32
@@ -46,6 +51,10 @@ class SigningKey:
     def sign(self, message: bytes) -> bytes:
         """The 64-byte signature over ``message``."""
         return crypto_sign(message, self._secret)[:SIGNATURE_BYTES]
+
+    def agreement_secret(self) -> bytes:
+        """The X25519 secret that belongs to this key (RFC 7748), for HPKE; as secret as the key itself."""
+        return crypto_sign_ed25519_sk_to_curve25519(self._secret)
 
     def __repr__(self) -> str:
         return f"SigningKey(public={self.public.hex()[:16]}…)"

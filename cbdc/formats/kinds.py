@@ -29,6 +29,7 @@ class Kind(Enum):
     # what one key says (COSE_Sign1)
     CERTIFICATE = "application/cwt"
     LOAD_CERTIFICATE = "application/tenge-load-certificate+cbor"
+    SYNC_CERTIFICATE = "application/tenge-sync-certificate+cbor"
     TRUST_LIST = "application/tenge-trust-list+cbor"
     INVOICE = "application/tenge-invoice+cbor"
     PAYMENT_RECEIPT = "application/tenge-payment-receipt+cbor"

@@ -56,6 +56,30 @@ class LoadCertificate:
 
 
 @dataclass(frozen=True, slots=True)
+class SyncCertificate:
+    """The operator's word to a secure element that its purse has just synced: it may count its spends from 0."""
+
+    purse_key: bytes
+    time_s: int
+
+    def sign(self, operator: SigningKey, network: bytes) -> bytes:
+        return cose.sign1(operator, Kind.SYNC_CERTIFICATE, cbor.encode([self.purse_key, self.time_s]), network)
+
+    @classmethod
+    def verify(cls, data: bytes, network: bytes, operator_key: bytes) -> SyncCertificate:
+        """The sync certificate in ``data``, by this operator.
+
+        Raises:
+            FormError: not one. BadSignature: not the operator's.
+        """
+        payload = cose.verify1(
+            data, Kind.SYNC_CERTIFICATE, network, operator_key, max_bytes=_MAX_LOAD_CERTIFICATE_BYTES
+        )
+        key, time = cbor.array(cbor.decode(payload), "sync", 2)
+        return cls(cbor.byte_string(key, "purse key", PUBLIC_KEY_BYTES), cbor.time_s(time, "time"))
+
+
+@dataclass(frozen=True, slots=True)
 class TrustList:
     """Whom devices may trust: the institutions' X.509 certificates and the revoked certificates' ids.
 

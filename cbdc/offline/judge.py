@@ -110,7 +110,7 @@ def _check_limits(transfer: Transfer, terms: OfflineTerms, hop: int, limits: Pur
         raise LimitPayment("above the purse's limit per payment", found=paid_tiyn, limit=limits.payment_tiyn)
     if terms.spends > limits.spends:
         raise LimitSpends("too many payments since the last sync", found=terms.spends, limit=limits.spends)
-    if hop > limits.hops:
-        raise LimitHops("the money has travelled too far without a sync", found=hop, limit=limits.hops)
+    if max(hop, terms.hop) > limits.hops:
+        raise LimitHops("the money has travelled too far without a sync", found=max(hop, terms.hop), limit=limits.hops)
     if terms.hop != hop:
         raise AncestryBroken("the hop number does not follow from the ancestry", found=terms.hop, wanted=hop)

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from cbdc.errors import NotEnrolled
 from cbdc.formats.certificates import Certificate
-from cbdc.offline.documents import LoadCertificate, TrustList
+from cbdc.offline.documents import LoadCertificate, SyncCertificate, TrustList
 from cbdc.policy import Policy
 from cbdc.purposes.definition import Definition
 from cbdc.service.ledger import Identity
@@ -75,6 +75,15 @@ class Queries:
         if token is None or not token.is_live or token.hops:
             return None
         return LoadCertificate(outpoint, token).sign(self._identity.operator, self._identity.network)
+
+    def sync_certificate(self, purse_key: bytes) -> bytes:
+        """The operator's word that this purse is in touch with the ledger now."""
+        return SyncCertificate(purse_key, self.ledger_time_s()).sign(self._identity.operator, self._identity.network)
+
+    def ledger_time_s(self) -> int:
+        """Ledger time now: the clock's, never before the last entry."""
+        with self._lock:
+            return max(self._clock(), self._store.stored_ledger_time_s())
 
     # --- trust ---------------------------------------------------------------------------------
 

@@ -1,0 +1,149 @@
+"""What the unit tests share: refusals that must change nothing, purposes, and two-way payments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from cbdc.errors import TengeError
+from cbdc.formats import certificates
+from cbdc.formats.certificates import Holder, Merchant
+from cbdc.formats.ed25519 import SigningKey
+from cbdc.formats.kinds import Kind
+from cbdc.formats.tokens import Output, outpoint
+from cbdc.messages import bodies
+from cbdc.messages.message import build
+from cbdc.purposes.conditions import Condition, PayeeMcc
+from cbdc.purposes.definition import Definition, MarkRule
+from cbdc.state.records import BankReserve, Culprit, Table
+from tests.support import LATER_S, NOW_S, Customer, World
+
+CANTEEN = Merchant(bin="990140000383", mcc="5812", kato="750000000")
+EXPIRY_S = NOW_S + 10 * 86_400
+HOUR_S = 3_600
+STRANGER = SigningKey(bytes(32))
+
+
+@contextmanager
+def refuses(world: World, error: type[TengeError], **values: object) -> Iterator[None]:
+    """The block is refused with exactly this error (carrying at least ``values``), and the state stays as it was."""
+    before = world.root(), world.entries
+    with pytest.raises(TengeError) as caught:
+        yield
+    assert type(caught.value) is error, caught.value
+    assert {name: caught.value.values.get(name) for name in values} == values
+    assert (world.root(), world.entries) == before
+
+
+def out(owner: Customer | bytes, amount_tiyn: int, purpose: bytes | None = None) -> Output:
+    """An output to a customer's online key, or to this very key."""
+    return Output(owner if isinstance(owner, bytes) else owner.key.public, amount_tiyn, purpose)
+
+
+def in_purse(owner: Customer, amount_tiyn: int, purpose: bytes | None = None) -> Output:
+    """An output to a customer's purse."""
+    return Output(owner.purse.public, amount_tiyn, purpose)
+
+
+def transfer(
+    world: World, inputs: list[bytes], outputs: list[Output], *keys: SigningKey, until_s: int = LATER_S
+) -> list[bytes]:
+    """Pay online; the new tokens' outpoints."""
+    body = bodies.Transfer(tuple(inputs), tuple(outputs), until_s)
+    message = world.do(Kind.TRANSFER, body, *keys)
+    return [outpoint(message, index) for index in range(len(outputs))]
+
+
+def load(world: World, inputs: list[bytes], outputs: list[Output], *keys: SigningKey, until_s: int = LATER_S) -> bytes:
+    """Load a purse; the first new token's outpoint."""
+    return outpoint(world.do(Kind.LOAD, bodies.Load(tuple(inputs), tuple(outputs), until_s), *keys), 0)
+
+
+def unload(
+    world: World, inputs: list[bytes], outputs: list[Output], *keys: SigningKey, until_s: int = LATER_S
+) -> bytes:
+    """Unload or renew; the first new token's outpoint."""
+    return outpoint(world.do(Kind.UNLOAD, bodies.Unload(tuple(inputs), tuple(outputs), until_s), *keys), 0)
+
+
+def sweep(world: World, *names: bytes) -> list[bytes]:
+    """Sweep these tokens; the outpoints that take their place."""
+    message = world.submit(build(Kind.SWEEP, bodies.Sweep(names), [], world.network))
+    return [outpoint(message, index) for index in range(len(names))]
+
+
+def revoke(world: World, customer: Customer, certificate: bytes | None = None) -> bytes:
+    """The bank revokes a certificate of its customer, the purse's by default."""
+    certificate = certificate or customer.certificate(world.network).id
+    return world.do(Kind.REVOKE, bodies.Revoke(certificate, "lost"), world.banks[customer.bank])
+
+
+def wallet_id(world: World, customer: Customer) -> bytes:
+    """The id of a customer's wallet certificate."""
+    return certificates.unverified(customer.wallet_cwt, world.network)[0].id
+
+
+def dismiss(world: World, bank: str) -> bytes:
+    return world.submit(world.governor.dismiss(bank, "order 1"))
+
+
+def pay(
+    world: World, payer: Customer, payee: Customer, name: bytes, amount_tiyn: int, change_tiyn: int = 0, **terms: object
+) -> bytes:
+    """The bytes of an offline payment of one free token, with change to the payer."""
+    change = (in_purse(payer, change_tiyn),) if change_tiyn else ()
+    return world.payment(payer, payee, (name,), (in_purse(payee, amount_tiyn), *change), **terms)
+
+
+def paid(world: World, payment: bytes, index: int = 0) -> bytes:
+    """The outpoint of an output of an offline payment."""
+    return outpoint(world.message_id(payment), index)
+
+
+# --- purposes ----------------------------------------------------------------------------------
+
+
+def sponsored(world: World) -> tuple[Customer, bytes]:
+    """A sponsor and its purpose: meals at canteens (MCC 5812), until `EXPIRY_S`."""
+    akimat = world.customer("akimat", holder=Holder.SPONSOR)
+    return akimat, define(world, akimat)
+
+
+def definition(sponsor: Customer, **changes: object) -> Definition:
+    condition: Condition = PayeeMcc(("5812",))
+    fields = {
+        "name": "meals",
+        "titles": ("Meals", "Tamaq", "Obedy"),
+        "sponsor": sponsor.key.public,
+        "return_to": sponsor.key.public,
+        "condition": condition,
+        "mark": MarkRule.CLEARS,
+        "expires_s": EXPIRY_S,
+    } | changes
+    return Definition(**fields)
+
+
+def define(world: World, sponsor: Customer, **changes: object) -> bytes:
+    return world.do(Kind.PURPOSE, definition(sponsor, **changes), sponsor.key)
+
+
+def grant(world: World, sponsor: Customer, purpose: bytes, owner: Customer, amount_tiyn: int) -> bytes:
+    """Mark fresh tenge of the sponsor's for an owner; the marked token's outpoint."""
+    token = world.fund(sponsor, amount_tiyn)
+    body = bodies.Grant((token,), (out(owner, amount_tiyn, purpose),), LATER_S, purpose)
+    return outpoint(world.do(Kind.GRANT, body, sponsor.key), 0)
+
+
+# --- reading -----------------------------------------------------------------------------------
+
+
+def reserve_of(world: World, bank: str) -> BankReserve:
+    value = world.view.get((Table.RESERVE, bank.encode()))
+    return BankReserve.decode(value) if value else BankReserve(0, 0, 0)
+
+
+def debt_of(world: World, customer: Customer) -> int:
+    value = world.view.get((Table.CULPRIT, customer.purse.public))
+    return Culprit.decode(value).debt_tiyn if value else 0

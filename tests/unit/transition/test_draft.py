@@ -1,0 +1,66 @@
+"""The delta in the making: what it reads through, what it refuses to find, what it finally changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from cbdc.errors import NotEnrolled, PurposeRefused, TengeError
+from cbdc.state.records import HolderKind, Table, Token
+from cbdc.state.view import EMPTY, Change
+from cbdc.transition.draft import Draft
+from tests.support import World
+
+NAME = bytes(34)
+
+
+@pytest.mark.parametrize(
+    ("error", "read"),
+    [
+        (NotEnrolled, lambda draft: draft.network()),
+        (NotEnrolled, lambda draft: draft.policy()),
+        (NotEnrolled, lambda draft: draft.certificate(bytes(32))),
+        (NotEnrolled, lambda draft: draft.certificate_of(bytes(32), HolderKind.WALLET)),
+        (PurposeRefused, lambda draft: draft.definition(bytes(32))),
+    ],
+    ids=["network", "policy", "certificate", "certificate_of", "definition"],
+)
+def test_what_is_not_there_is_refused(error: type[TengeError], read: Callable[[Draft], object]) -> None:
+    with pytest.raises(error) as caught:
+        read(Draft(EMPTY))
+    assert type(caught.value) is error
+
+
+def test_a_key_has_a_certificate_of_its_kind_only() -> None:
+    world = World.founded("altyn")
+    aida = world.customer("aida")
+    draft = Draft(world.view)
+    assert draft.certificate_of(aida.purse.public, HolderKind.PURSE).account == "altyn/aida"
+    with pytest.raises(NotEnrolled, match="not an enrolled wallet"):
+        draft.certificate_of(aida.purse.public, HolderKind.WALLET)
+
+
+def test_a_draft_reads_its_own_writes() -> None:
+    draft = Draft(EMPTY)
+    draft.create(NAME, Token(bytes(32), 5, None))
+    assert draft.token(NAME) == Token(bytes(32), 5, None)
+    draft.consume(NAME, bytes(32))
+    assert draft.token(NAME) is None
+
+
+def test_the_view_is_untouched() -> None:
+    draft = Draft(EMPTY)
+    draft.shift_supply(issued_tiyn=5, online_tiyn=5)
+    assert EMPTY.get((Table.SUPPLY, b"")) is None
+    assert draft.supply().issued_tiyn == 5
+
+
+def test_only_differences_are_changes() -> None:
+    draft = Draft(EMPTY)
+    draft.create(NAME, Token(bytes(32), 5, None))
+    draft.consume(NAME, bytes(32))
+    draft.once(bytes(32))
+    delta = draft.finish()
+    assert delta.changes == {(Table.DONE, bytes(32)): Change(None, b"")}
+    assert delta.consumed == ((NAME, bytes(32)), (bytes(32), bytes(32)))

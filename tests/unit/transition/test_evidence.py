@@ -1,0 +1,444 @@
+"""Reconcile: what counts as evidence of an offline payment, what is refused, and that order never matters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cbdc.errors import (
+    AmountMismatch,
+    AncestryBroken,
+    CertificateExpired,
+    CertificateRevoked,
+    Expired,
+    LimitHops,
+    LimitPayment,
+    LimitSpends,
+    Malformed,
+    NotEnrolled,
+    NotOwner,
+    PurposeMismatch,
+    PurposeRefused,
+    Replayed,
+    RoleRefused,
+    TengeError,
+    TooLate,
+    TrustListStale,
+    WrongPayee,
+)
+from cbdc.formats.kinds import Kind
+from cbdc.messages import bodies
+from cbdc.messages.message import build, decode, verify
+from cbdc.policy import DAY_S, Policy
+from tests.support import LIMITS, NOW_S, YEAR_S, Customer, World
+from tests.unit.helpers import (
+    CANTEEN,
+    EXPIRY_S,
+    HOUR_S,
+    STRANGER,
+    debt_of,
+    grant,
+    in_purse,
+    load,
+    out,
+    paid,
+    pay,
+    refuses,
+    reserve_of,
+    revoke,
+    sponsored,
+    unload,
+    wallet_id,
+)
+
+POLICY = Policy()
+
+
+@pytest.fixture
+def world() -> World:
+    return World.founded("altyn", "kumis")
+
+
+@pytest.fixture
+def aida(world: World) -> Customer:
+    return world.customer("aida")
+
+
+@pytest.fixture
+def bolat(world: World) -> Customer:
+    return world.customer("bolat")
+
+
+@pytest.fixture
+def dana(world: World) -> Customer:
+    return world.customer("dana")
+
+
+# --- what counts -------------------------------------------------------------------------------
+
+
+def test_a_payment_moves_the_value(world: World, aida: Customer, bolat: Customer) -> None:
+    leaf = world.load(aida, 900)
+    payment = pay(world, aida, bolat, leaf, 600, 300)
+    delta = world.reconcile(payment)
+    assert (delta.refused, delta.known) == ((), 0)
+    assert (world.live_tiyn(aida.purse.public), world.live_tiyn(bolat.purse.public)) == (300, 600)
+    spent = world.leaf(leaf)
+    assert spent is not None
+    assert spent.spenders == [world.message_id(payment)]
+
+
+def test_a_payment_may_come_alone(world: World, aida: Customer, bolat: Customer) -> None:
+    world.submit(pay(world, aida, bolat, world.load(aida, 900), 900))
+    assert world.live_tiyn(bolat.purse.public) == 900
+
+
+def test_change_is_no_hop_and_deadlines_are_kept(world: World, aida: Customer, bolat: Customer) -> None:
+    leaf = world.load(aida, 900)
+    loaded = world.leaf(leaf)
+    payment = pay(world, aida, bolat, leaf, 600, 300)
+    world.now_s += DAY_S
+    world.reconcile(payment)
+    received, change = world.leaf(paid(world, payment, 0)), world.leaf(paid(world, payment, 1))
+    assert loaded is not None
+    assert received == replace(loaded, owner=bolat.purse.public, amount_tiyn=600, hops=1)
+    assert change == replace(loaded, amount_tiyn=300)
+
+
+def test_a_merge_takes_the_highest_hop_and_the_earliest_deadlines(
+    world: World, aida: Customer, bolat: Customer, dana: Customer
+) -> None:
+    early = world.load(aida, 600)
+    first = pay(world, aida, bolat, early, 600)
+    world.now_s += HOUR_S
+    late = world.load(bolat, 300)
+    second = world.payment(bolat, dana, (paid(world, first), late), (in_purse(dana, 900),), hop=2)
+    world.reconcile(first, second)
+    merged, loaded = world.leaf(paid(world, second)), world.leaf(early)
+    assert merged is not None
+    assert loaded is not None
+    assert (merged.hops, merged.spend_until_s, merged.final_at_s) == (2, loaded.spend_until_s, loaded.final_at_s)
+
+
+def chain(world: World, *customers: Customer, amount_tiyn: int = 900) -> list[bytes]:
+    """One token handed on from the first customer to the last; not reconciled yet."""
+    name = world.load(customers[0], amount_tiyn)
+    payments = []
+    for hop, (payer, payee) in enumerate(zip(customers, customers[1:], strict=False), start=1):
+        payments.append(pay(world, payer, payee, name, amount_tiyn, hop=hop))
+        name = paid(world, payments[-1])
+    return payments
+
+
+def test_a_chain_may_come_backwards(world: World, aida: Customer, bolat: Customer, dana: Customer) -> None:
+    delta = world.reconcile(*reversed(chain(world, aida, bolat, dana)))
+    assert delta.refused == ()
+    assert world.live_tiyn(dana.purse.public) == 900
+
+
+def test_a_marked_payment_clears_at_the_canteen(world: World, aida: Customer) -> None:
+    sponsor, purpose = sponsored(world)
+    canteen = world.customer("canteen", merchant=CANTEEN)
+    leaf = load(world, [grant(world, sponsor, purpose, aida, 900)], [in_purse(aida, 900, purpose)], aida.key)
+    outputs = (in_purse(canteen, 600, purpose), in_purse(aida, 300, purpose))
+    payment = world.payment(aida, canteen, (leaf,), outputs)
+    world.reconcile(payment)
+    received, change = world.leaf(paid(world, payment, 0)), world.leaf(paid(world, payment, 1))
+    assert received is not None
+    assert change is not None
+    assert (received.purpose, change.purpose) == (None, purpose)
+
+
+def test_evidence_of_before_the_expiry_counts_after_it(world: World, aida: Customer) -> None:
+    sponsor, purpose = sponsored(world)
+    canteen = world.customer("canteen", merchant=CANTEEN)
+    token = grant(world, sponsor, purpose, aida, 900)
+    world.now_s = EXPIRY_S - DAY_S
+    leaf = load(world, [token], [in_purse(aida, 900, purpose)], aida.key)
+    payment = world.payment(aida, canteen, (leaf,), (in_purse(canteen, 900, purpose),))
+    world.now_s = EXPIRY_S + DAY_S
+    world.reconcile(payment)
+    assert world.live_tiyn(canteen.purse.public) == 900
+
+
+# --- known and refused -------------------------------------------------------------------------
+
+
+def test_known_evidence_is_told(world: World, aida: Customer, bolat: Customer, dana: Customer) -> None:
+    first, second = chain(world, aida, bolat, dana)
+    world.reconcile(first)
+    assert world.reconcile(first, second).known == 1
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_evidence_without_news_is_replayed(world: World, aida: Customer, bolat: Customer, times: int) -> None:
+    payment = pay(world, aida, bolat, world.load(aida, 900), 900)
+    world.reconcile(payment)
+    with refuses(world, Replayed, payments=times):
+        world.reconcile(*[payment] * times)
+
+
+def test_a_payment_twice_in_one_reconcile_counts_once(world: World, aida: Customer, bolat: Customer) -> None:
+    payment = pay(world, aida, bolat, world.load(aida, 900), 900)
+    delta = world.reconcile(payment, payment)
+    assert (delta.known, delta.refused) == (1, ())
+    assert world.live_tiyn(bolat.purse.public) == 900
+
+
+def test_a_refused_payment_does_not_spoil_the_others(world: World, aida: Customer, bolat: Customer) -> None:
+    good = pay(world, aida, bolat, world.load(aida, 900), 900)
+    bad = pay(world, aida, bolat, bytes(34), 100)
+    delta = world.reconcile(bad, good)
+    ((refused, error),) = delta.refused
+    assert (refused, type(error)) == (world.message_id(bad), AncestryBroken)
+    assert world.live_tiyn(bolat.purse.public) == 900
+
+
+def test_what_a_refused_payment_paid_is_unknown(world: World, aida: Customer, bolat: Customer, dana: Customer) -> None:
+    bad = pay(world, aida, bolat, world.load(aida, 900), 900, hop=2)
+    later = pay(world, bolat, dana, paid(world, bad), 900, hop=2)
+    with refuses(world, AncestryBroken, found=2, wanted=1):
+        world.reconcile(later, bad)
+
+
+# --- every guard -------------------------------------------------------------------------------
+
+Forge = Callable[[World, Customer, Customer, bytes], bytes]
+
+
+def _without_terms(world: World, aida: Customer, bolat: Customer, leaf: bytes) -> bytes:
+    body = bodies.Transfer((leaf,), (in_purse(bolat, 900),), NOW_S)
+    return build(Kind.TRANSFER, body, [aida.purse], world.network)
+
+
+REFUSED: dict[str, tuple[type[TengeError], Forge]] = {
+    "online transfer": (Malformed, _without_terms),
+    "payer is a wallet": (NotEnrolled, lambda w, a, b, leaf: pay(w, a, b, leaf, 900, signer=a.key)),
+    "payer is nobody": (NotEnrolled, lambda w, a, b, leaf: pay(w, a, b, leaf, 900, signer=STRANGER)),
+    "unknown payee": (NotEnrolled, lambda w, a, b, leaf: pay(w, a, b, leaf, 900, payee_certificate=bytes(32))),
+    "payee is a wallet": (
+        WrongPayee,
+        lambda w, a, b, leaf: pay(w, a, b, leaf, 900, payee_certificate=wallet_id(w, b)),
+    ),
+    "pays itself": (WrongPayee, lambda w, a, b, leaf: pay(w, a, a, leaf, 900)),
+    "third party": (
+        WrongPayee,
+        lambda w, a, b, leaf: w.payment(a, b, (leaf,), (in_purse(b, 600), out(STRANGER.public, 300))),
+    ),
+    "another's token": (NotOwner, lambda w, a, b, leaf: pay(w, b, a, leaf, 900)),
+    "unknown token": (AncestryBroken, lambda w, a, b, leaf: pay(w, a, b, bytes(34), 900)),
+    "too much": (AmountMismatch, lambda w, a, b, leaf: pay(w, a, b, leaf, 901)),
+    "too little": (AmountMismatch, lambda w, a, b, leaf: pay(w, a, b, leaf, 899)),
+    "marked out of free": (
+        PurposeMismatch,
+        lambda w, a, b, leaf: w.payment(a, b, (leaf,), (in_purse(b, 900, bytes(32)),)),
+    ),
+    "wrong hop": (AncestryBroken, lambda w, a, b, leaf: pay(w, a, b, leaf, 900, hop=2)),
+    "too many spends": (LimitSpends, lambda w, a, b, leaf: pay(w, a, b, leaf, 900, spends=LIMITS.spends + 1)),
+    "time to come": (Malformed, lambda w, a, b, leaf: pay(w, a, b, leaf, 900, ledger_time_s=NOW_S + 1)),
+    "trust list to come": (Malformed, lambda w, a, b, leaf: pay(w, a, b, leaf, 900, trust_list_s=NOW_S + 1)),
+    "stale trust list": (
+        TrustListStale,
+        lambda w, a, b, leaf: pay(w, a, b, leaf, 900, trust_list_s=NOW_S - POLICY.trust_list_days * DAY_S - 1),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused(world: World, aida: Customer, bolat: Customer, case: str) -> None:
+    error, forge = REFUSED[case]
+    payment = forge(world, aida, bolat, world.load(aida, 900))
+    with refuses(world, error):
+        world.reconcile(payment)
+
+
+def test_a_payment_is_signed_by_one_purse(world: World, aida: Customer, bolat: Customer) -> None:
+    payment = pay(world, aida, bolat, world.load(aida, 900), 900)
+    body = decode(payment, world.network).body
+    with refuses(world, RoleRefused, found=2):
+        world.reconcile(build(Kind.TRANSFER, body, [aida.purse, STRANGER], world.network))
+
+
+def test_evidence_is_payments_only(world: World, aida: Customer, bolat: Customer) -> None:
+    """The decoder sees to it already; the transition does not rely on that."""
+    message = verify(decode(_without_terms(world, aida, bolat, world.load(aida, 900)), world.network))
+    forged = replace(message, kind=Kind.RECONCILE, body=bodies.Reconcile((b"",)), parts=(message,))
+    with refuses(world, Malformed):
+        world.apply(forged)
+
+
+def test_a_payment_keeps_below_the_limit(world: World, aida: Customer, bolat: Customer) -> None:
+    limit = LIMITS.payment_tiyn
+    leaf = world.load(aida, limit + 2)
+    with refuses(world, LimitPayment, found=limit + 1, limit=limit):
+        world.reconcile(pay(world, aida, bolat, leaf, limit + 1, 1))
+    world.reconcile(pay(world, aida, bolat, leaf, limit, 2))
+    assert world.live_tiyn(bolat.purse.public) == limit
+
+
+def test_money_travels_five_hops(world: World) -> None:
+    customers = [world.customer(f"c{number}") for number in range(LIMITS.hops + 2)]
+    payments = chain(world, *customers)
+    world.reconcile(*payments[:-1])
+    with refuses(world, LimitHops, found=LIMITS.hops + 1, limit=LIMITS.hops):
+        world.reconcile(payments[-1])
+
+
+@pytest.mark.parametrize("whose", ["payer", "payee"])
+def test_both_certificates_were_valid(world: World, whose: str) -> None:
+    expired = world.customer("expired")
+    world.now_s += YEAR_S - 10 * DAY_S
+    fresh = world.customer("fresh")
+    payer, payee = (expired, fresh) if whose == "payer" else (fresh, expired)
+    leaf = world.load(payer, 900)
+    world.now_s += 10 * DAY_S
+    with refuses(world, CertificateExpired, account="altyn/expired"):
+        world.reconcile(pay(world, payer, payee, leaf, 900, ledger_time_s=NOW_S + YEAR_S))
+
+
+def test_a_token_is_spent_until_its_day(world: World, aida: Customer, bolat: Customer) -> None:
+    leaf = world.load(aida, 900)
+    until_s = NOW_S + POLICY.offline_spend_days * DAY_S
+    world.now_s = until_s + 1
+    with refuses(world, Expired, found=until_s + 1, limit=until_s):
+        world.reconcile(pay(world, aida, bolat, leaf, 900))
+    world.reconcile(pay(world, aida, bolat, leaf, 900, ledger_time_s=until_s))
+    assert world.live_tiyn(bolat.purse.public) == 900
+
+
+def test_evidence_has_its_deadline(world: World, aida: Customer, bolat: Customer) -> None:
+    payment = pay(world, aida, bolat, world.load(aida, 900), 900)
+    world.now_s += POLICY.offline_final_days * DAY_S
+    with refuses(world, TooLate, limit=world.now_s):
+        world.reconcile(payment)
+    world.now_s -= 1
+    world.reconcile(payment)
+    assert world.live_tiyn(bolat.purse.public) == 900
+
+
+def test_a_condition_refuses_the_payee(world: World, aida: Customer, bolat: Customer) -> None:
+    sponsor, purpose = sponsored(world)
+    leaf = load(world, [grant(world, sponsor, purpose, aida, 900)], [in_purse(aida, 900, purpose)], aida.key)
+    with refuses(world, PurposeRefused, condition="payee_mcc"):
+        world.reconcile(world.payment(aida, bolat, (leaf,), (in_purse(bolat, 900, purpose),)))
+
+
+def test_a_mark_is_not_washed_off_offline(world: World, aida: Customer, bolat: Customer) -> None:
+    sponsor, purpose = sponsored(world)
+    leaf = load(world, [grant(world, sponsor, purpose, aida, 900)], [in_purse(aida, 900, purpose)], aida.key)
+    with refuses(world, PurposeMismatch):
+        world.reconcile(pay(world, aida, bolat, leaf, 900))
+
+
+# --- revocation --------------------------------------------------------------------------------
+
+
+def test_a_payee_who_could_not_know_is_paid(world: World, aida: Customer, bolat: Customer) -> None:
+    payment = pay(world, aida, bolat, world.load(aida, 900), 900)
+    world.now_s += HOUR_S
+    revoke(world, aida)
+    world.now_s += POLICY.trust_list_days * DAY_S
+    world.reconcile(payment)
+    assert world.live_tiyn(bolat.purse.public) == 900
+
+
+def test_a_payee_who_synced_too_late_is_not(world: World, aida: Customer, bolat: Customer) -> None:
+    payment = pay(world, aida, bolat, world.load(aida, 900), 900)
+    world.now_s += HOUR_S
+    revoke(world, aida)
+    until_s = world.now_s + POLICY.trust_list_days * DAY_S
+    world.now_s = until_s + 1
+    with refuses(world, CertificateRevoked, until_s=until_s):
+        world.reconcile(payment)
+
+
+def test_a_payee_who_could_know_is_not_paid(world: World, aida: Customer, bolat: Customer) -> None:
+    leaf = world.load(aida, 900)
+    revoke(world, aida)
+    with refuses(world, CertificateRevoked, revoked_at_s=NOW_S, trust_list_s=NOW_S):
+        world.reconcile(pay(world, aida, bolat, leaf, 900))
+
+
+# --- order, grouping and duplicates change nothing ---------------------------------------------
+
+
+Evidence = tuple[tuple[bytes, ...], ...]
+
+
+def market() -> tuple[World, Evidence]:
+    """A world to start from, and evidence in it: each payment with its ancestors.
+
+    Aida's token is spent three times (by clones) and the change of one fork once more; Bolat forks what he got and
+    pays the culprit herself; Erlan hands his share on. The reserves do not suffice.
+    """
+    world = World.founded("altyn", "kumis")
+    aida, erlan = world.customer("aida"), world.customer("erlan")
+    bolat, dana = world.customer("bolat", "kumis"), world.customer("dana", "kumis")
+    world.set_reserve("altyn", 500)
+    token = world.load(aida, 1000)
+    to_bolat = pay(world, aida, bolat, token, 600, 400)
+    to_erlan = pay(world, aida, erlan, token, 1000)
+    received = paid(world, to_bolat)
+    evidence = (
+        (to_bolat,),
+        (to_erlan,),
+        (pay(world, aida, dana, token, 900, 100),),
+        (to_bolat, pay(world, aida, dana, paid(world, to_bolat, 1), 400)),
+        (to_bolat, pay(world, bolat, dana, received, 600, hop=2)),
+        (to_bolat, pay(world, bolat, aida, received, 250, 350, hop=2)),
+        (to_erlan, pay(world, erlan, bolat, paid(world, to_erlan), 700, 300, hop=2)),
+    )
+    world.now_s += HOUR_S
+    return world, evidence
+
+
+def settled(groups: list[list[bytes]]) -> World:
+    """The market after these reconciles; a group without news is no harm."""
+    world, _ = market()
+    for group in groups:
+        with suppress(Replayed):
+            assert world.reconcile(*group).refused == ()
+    return world
+
+
+@pytest.fixture(scope="module")
+def settled_at_once() -> World:
+    _, evidence = market()
+    return settled([list({payment: None for payments in evidence for payment in payments})])
+
+
+def test_the_market_has_forks_and_debts(settled_at_once: World) -> None:
+    assert reserve_of(settled_at_once, "altyn").excess_tiyn == 2000
+    assert reserve_of(settled_at_once, "kumis").excess_tiyn == 600
+    assert reserve_of(settled_at_once, "kumis").claims_tiyn > 0
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_order_grouping_and_duplicates_change_nothing(settled_at_once: World, data: st.DataObject) -> None:
+    _, evidence = market()
+    order = data.draw(st.permutations(range(len(evidence))))
+    repeats = data.draw(st.lists(st.sampled_from(range(len(evidence))), max_size=4))
+    groups: list[list[bytes]] = [[]]
+    for number in [*order, *repeats]:
+        if groups[-1] and data.draw(st.booleans()):
+            groups.append([])
+        groups[-1].extend(evidence[number])
+    shuffled = [data.draw(st.permutations(group)) for group in groups]
+    assert settled(shuffled).root() == settled_at_once.root()
+
+
+def test_an_unload_and_a_payment_of_one_leaf_are_a_fork(world: World, aida: Customer, bolat: Customer) -> None:
+    world.set_reserve("altyn", 1000)
+    leaf = world.load(aida, 900)
+    payment = pay(world, aida, bolat, leaf, 900)
+    world.now_s += HOUR_S
+    unload(world, [leaf], [out(aida, 900)], aida.purse)
+    world.reconcile(payment)
+    assert (debt_of(world, aida), reserve_of(world, "altyn").reserve_tiyn) == (900, 100)
+    assert world.live_tiyn(bolat.purse.public) == 900

@@ -1,0 +1,200 @@
+"""Forks: who is charged, what is seized, who is whole (design section 6, rules 2 to 4)."""
+
+from __future__ import annotations
+
+import pytest
+
+from cbdc.errors import CertificateRevoked, Replayed, TooLate
+from cbdc.policy import DAY_S, Policy
+from tests.support import Customer, World
+from tests.unit.helpers import (
+    HOUR_S,
+    debt_of,
+    in_purse,
+    out,
+    paid,
+    pay,
+    refuses,
+    reserve_of,
+    sweep,
+    unload,
+)
+
+FINAL_S = Policy().offline_final_days * DAY_S
+TOKEN_TIYN = 10_000
+
+
+class Fork:
+    """The design's worked example: 10 000 are spent to b (6 000, change 4 000) and to c (9 000, change 1 000)."""
+
+    def __init__(self, reserve_tiyn: int) -> None:
+        self.world = world = World.founded("altyn", "kumis")
+        if reserve_tiyn:
+            world.set_reserve("altyn", reserve_tiyn)
+        self.a = world.customer("a")
+        self.b, self.c = world.customer("b", "kumis"), world.customer("c", "kumis")
+        self.token = world.load(self.a, TOKEN_TIYN)
+        self.to_b = pay(world, self.a, self.b, self.token, 6_000, 4_000)
+        self.to_c = pay(world, self.a, self.c, self.token, 9_000, 1_000)
+        world.now_s += HOUR_S
+
+    def settle(self) -> None:
+        self.world.reconcile(self.to_b)
+        self.world.reconcile(self.to_c)
+
+    def live(self, *customers: Customer) -> list[int]:
+        return [self.world.live_tiyn(customer.purse.public) for customer in customers]
+
+
+@pytest.fixture
+def fork() -> Fork:
+    return Fork(reserve_tiyn=50_000)
+
+
+def test_the_worked_example(fork: Fork) -> None:
+    world = fork.world
+    total_tiyn = world.supply().issued_tiyn
+    fork.settle()
+    assert fork.live(fork.a, fork.b, fork.c) == [5_000, 6_000, 9_000]
+    assert debt_of(world, fork.a) == 5_000
+    assert reserve_of(world, "altyn").reserve_tiyn == 45_000
+    assert reserve_of(world, "kumis").net_tiyn == 0
+    supply = world.supply()
+    assert supply.pool_tiyn == 15_000
+    assert supply.online_tiyn + supply.pool_tiyn + supply.reserves_tiyn == total_tiyn == supply.issued_tiyn
+
+
+def test_no_fork_without_a_second_payload(fork: Fork) -> None:
+    fork.world.reconcile(fork.to_b)
+    with refuses(fork.world, Replayed, payments=1):
+        fork.world.reconcile(fork.to_b)
+    assert debt_of(fork.world, fork.a) == 0
+
+
+def test_a_culprits_purse_is_revoked(fork: Fork) -> None:
+    fork.settle()
+    with refuses(fork.world, CertificateRevoked, key=fork.a.purse.public):
+        unload(fork.world, [paid(fork.world, fork.to_b, 1)], [out(fork.a, 4_000)], fork.a.purse)
+
+
+def test_honest_payees_are_paid_at_once(fork: Fork) -> None:
+    fork.settle()
+    unload(fork.world, [paid(fork.world, fork.to_b)], [out(fork.b, 6_000)], fork.b.purse)
+    unload(fork.world, [paid(fork.world, fork.to_c)], [out(fork.c, 9_000)], fork.c.purse)
+    assert fork.world.supply().pool_tiyn == 0
+    assert [fork.world.online_tiyn(who.key.public) for who in (fork.b, fork.c)] == [6_000, 9_000]
+
+
+def test_a_third_spend_costs_the_whole_value_again(fork: Fork) -> None:
+    fork.settle()
+    fork.world.reconcile(pay(fork.world, fork.a, fork.b, fork.token, 10_000, salt="third", trust_list_s=1, **EARLY))
+    assert debt_of(fork.world, fork.a) == 15_000
+    assert reserve_of(fork.world, "altyn").reserve_tiyn == 35_000
+
+
+EARLY = {"ledger_time_s": 2}
+"""The terms of a payment whose payee could not know of the fork yet."""
+
+
+def test_a_later_payment_releases_a_seizure(fork: Fork) -> None:
+    world = fork.world
+    change_to_b = pay(
+        world, fork.a, fork.b, paid(world, fork.to_b, 1), 4_000, trust_list_s=1, ledger_time_s=2
+    )
+    fork.settle()
+    assert reserve_of(world, "altyn").seized_tiyn == 5_000
+    world.reconcile(change_to_b)
+    assert reserve_of(world, "altyn").seized_tiyn == 1_000
+    assert debt_of(world, fork.a) == 9_000
+    assert fork.live(fork.a, fork.b) == [1_000, 10_000]
+    assert reserve_of(world, "altyn").reserve_tiyn == 41_000
+
+
+def test_what_a_culprit_receives_is_seized(fork: Fork) -> None:
+    world = fork.world
+    fork.settle()
+    world.reconcile(pay(world, fork.b, fork.a, paid(world, fork.to_b), 6_000, hop=2))
+    assert fork.live(fork.a) == [11_000]
+    assert reserve_of(world, "altyn").seized_tiyn == 10_000
+    assert debt_of(world, fork.a) == 0
+
+
+def test_a_fork_of_two_inputs_costs_each() -> None:
+    fork = Fork(reserve_tiyn=50_000)
+    world = fork.world
+    second = world.load(fork.a, 500)
+    both = (fork.token, second)
+    world.reconcile(world.payment(fork.a, fork.b, both, (in_purse(fork.b, 10_500),), salt="1", trust_list_s=1, **EARLY))
+    world.reconcile(world.payment(fork.a, fork.c, both, (in_purse(fork.c, 10_500),), salt="2", trust_list_s=1, **EARLY))
+    assert debt_of(world, fork.a) == 10_500
+
+
+# --- a short reserve ---------------------------------------------------------------------------
+
+
+def test_a_short_reserve_is_owed_to_the_pool() -> None:
+    fork = Fork(reserve_tiyn=2_000)
+    fork.settle()
+    after = reserve_of(fork.world, "altyn")
+    assert (after.reserve_tiyn, after.claims_tiyn) == (0, 3_000)
+    supply = fork.world.supply()
+    assert (supply.pool_tiyn, supply.reserves_tiyn) == (12_000, 0)
+
+
+@pytest.mark.parametrize(("top_up_tiyn", "reserve_tiyn", "claims_tiyn"), [(1_000, 0, 2_000), (4_000, 1_000, 0)])
+def test_a_top_up_pays_the_pool_first(top_up_tiyn: int, reserve_tiyn: int, claims_tiyn: int) -> None:
+    fork = Fork(reserve_tiyn=2_000)
+    fork.settle()
+    fork.world.set_reserve("altyn", top_up_tiyn)
+    after = reserve_of(fork.world, "altyn")
+    assert (after.reserve_tiyn, after.claims_tiyn) == (reserve_tiyn, claims_tiyn)
+    assert fork.world.supply().pool_tiyn == 15_000 - claims_tiyn
+
+
+def test_payees_are_whole_even_without_a_reserve() -> None:
+    fork = Fork(reserve_tiyn=0)
+    fork.settle()
+    unload(fork.world, [paid(fork.world, fork.to_b)], [out(fork.b, 6_000)], fork.b.purse)
+    unload(fork.world, [paid(fork.world, fork.to_c)], [out(fork.c, 9_000)], fork.c.purse)
+    assert reserve_of(fork.world, "altyn").claims_tiyn == 5_000
+
+
+# --- final -------------------------------------------------------------------------------------
+
+
+def test_a_seizure_becomes_final(fork: Fork) -> None:
+    world = fork.world
+    fork.settle()
+    world.now_s += FINAL_S
+    sweep(world, paid(world, fork.to_b, 1), paid(world, fork.to_c, 1), paid(world, fork.to_b), paid(world, fork.to_c))
+    assert world.online_tiyn(fork.a.key.public) == 0
+    assert [world.online_tiyn(who.key.public) for who in (fork.b, fork.c)] == [6_000, 9_000]
+    assert debt_of(world, fork.a) == 5_000
+    assert reserve_of(world, "altyn").reserve_tiyn == 45_000
+    assert world.supply().pool_tiyn == 0
+
+
+def test_a_final_seizure_is_not_released(fork: Fork) -> None:
+    world = fork.world
+    change_to_b = pay(world, fork.a, fork.b, paid(world, fork.to_b, 1), 4_000)
+    fork.settle()
+    world.now_s += FINAL_S
+    sweep(world, paid(world, fork.to_b, 1))
+    with refuses(world, TooLate):
+        world.reconcile(change_to_b)
+    assert debt_of(world, fork.a) == 5_000
+
+
+def test_a_culprit_keeps_what_is_above_his_debt(fork: Fork) -> None:
+    world = fork.world
+    fork.settle()
+    world.reconcile(pay(world, fork.b, fork.a, paid(world, fork.to_b), 6_000, hop=2))
+    world.reconcile(pay(world, fork.c, fork.a, paid(world, fork.to_c), 9_000, hop=2, salt="c"))
+    assert fork.live(fork.a) == [20_000]
+    names = [paid(world, fork.to_b, 1), paid(world, fork.to_c, 1)]
+    names += [name for name in world.view.offline_of(fork.a.purse.public) if name not in (*names, fork.token)]
+    world.now_s += FINAL_S
+    sweep(world, *sorted(names))
+    assert world.online_tiyn(fork.a.key.public) == 10_000
+    assert debt_of(world, fork.a) == 0
+    assert reserve_of(world, "altyn").reserve_tiyn == 50_000

@@ -1,0 +1,219 @@
+"""What a payee's purse checks before it takes a payment: a function of bytes, its own knowledge and the pinned root.
+
+The steps, in order; the code below carries their numbers:
+
+1. form and size of everything in the bundle
+2. signatures: certificates by banks on the trust list, load certificates by the operator, every payment
+3. certificates: the payer's is not on the deny-list; the payment is for this purse's own open invoice
+4. time: the device's own clock and the latest signed ledger time are before every deadline
+5. spent or not: within the bundle, and against all that this purse has ever seen
+6. amounts, limits and purposes of every hop, by the ledger's own judgement (`cbdc.offline.judge`)
+7. amount and headroom against the invoice
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from cbdc.errors import (
+    AmountMismatch,
+    AncestryBroken,
+    BadSignature,
+    DoubleSpend,
+    Expired,
+    LimitHolding,
+    Malformed,
+    NotEnrolled,
+    TrustListStale,
+    WrongPayee,
+)
+from cbdc.formats import certificates
+from cbdc.formats.certificates import Certificate
+from cbdc.formats.tokens import outpoint
+from cbdc.messages.bodies import OfflineTerms, Transfer
+from cbdc.messages.message import Verified, decode, verify
+from cbdc.offline.documents import LoadCertificate, TrustList
+from cbdc.offline.judge import Parties, judge
+from cbdc.policy import DAY_S, Policy
+from cbdc.purposes.definition import Definition
+from cbdc.state.records import OfflineToken
+from wallet.protocol import Invoice, PaymentBundle
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What a device knows without a network. ``spender_of`` is the payment it has seen spending an outpoint."""
+
+    network: bytes
+    trust_list: TrustList
+    policy: Policy
+    certificate: Certificate
+    definition_of: Callable[[bytes], Definition]
+    spender_of: Callable[[bytes], bytes | None]
+    clock_s: int
+    ledger_time_s: int
+
+    def check_trust_list_fresh(self) -> None:
+        """Raises TrustListStale if this device has not had a list for longer than the policy allows."""
+        age_s = self.clock_s - self.trust_list.time_s
+        if age_s > self.policy.trust_list_days * DAY_S:
+            raise TrustListStale("this device must sync first", age_s=age_s, limit_days=self.policy.trust_list_days)
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One verified payment of a bundle and the tokens that it made."""
+
+    id: bytes
+    raw: bytes
+    transfer: Transfer
+    terms: OfflineTerms
+    tokens: tuple[OfflineToken, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A payment that passed every check: its hops, ancestors first, and the tokens that are now the payee's."""
+
+    id: bytes
+    payer: Certificate
+    hops: tuple[Hop, ...]
+    loads: dict[bytes, bytes]
+    mine: dict[bytes, OfflineToken]
+    amount_tiyn: int
+
+
+def verified_certificate(raw: bytes, know: Knowledge) -> Certificate:
+    """A certificate by a bank on the trust list.
+
+    Raises:
+        FormError; NotEnrolled: by nobody whom this device trusts.
+    """
+    claimed, _ = certificates.unverified(raw, know.network)
+    try:
+        return certificates.verify(raw, know.network, know.trust_list.bank_key(claimed.bank))
+    except BadSignature:
+        raise NotEnrolled("the certificate is not by the bank that it names", bank=claimed.bank) from None
+
+
+def check(bundle: PaymentBundle, invoice_of: Callable[[bytes], Invoice | None], know: Knowledge) -> Accepted:
+    """Accept a payment or refuse it with the first guard that fails.
+
+    ``invoice_of`` finds this purse's own open invoice by its id.
+
+    Raises:
+        TengeError: which guard refused.
+    """
+    know.check_trust_list_fresh()
+    messages = _verified_messages(bundle, know)  # 1, 2
+    certs = {c.id: c for c in (verified_certificate(raw, know) for raw in bundle.certificates)}
+    certs[know.certificate.id] = know.certificate
+    by_key = {certificate.key: certificate for certificate in certs.values()}
+    loads = _verified_loads(bundle, know)
+    last = messages[-1]
+    invoice = _own_invoice(last, by_key, know, invoice_of)  # 3
+    tokens = {name: load.token for name, (load, _) in loads.items()}
+    check_deadlines(tokens, know)  # 4
+    _check_unspent(messages, know)  # 5
+    hops = []
+    for message, raw in zip(messages, (*bundle.ancestry, bundle.payment), strict=True):  # 6
+        hop = _judge(message, raw, tokens, certs, by_key, know)
+        tokens |= {outpoint(hop.id, index): token for index, token in enumerate(hop.tokens)}
+        hops.append(hop)
+    made = {outpoint(last.id, index): token for index, token in enumerate(hops[-1].tokens)}
+    mine = {name: token for name, token in made.items() if token.owner == know.certificate.key}
+    amount_tiyn = sum(token.amount_tiyn for token in mine.values())
+    if amount_tiyn != invoice.amount_tiyn:  # 7
+        raise AmountMismatch("not the amount that was asked for", found=amount_tiyn, wanted=invoice.amount_tiyn)
+    if amount_tiyn > invoice.headroom_tiyn:
+        raise LimitHolding("the purse would hold too much", found=amount_tiyn, limit=invoice.headroom_tiyn)
+    payer = by_key[next(iter(last.signers))]
+    return Accepted(last.id, payer, tuple(hops), {name: raw for name, (_, raw) in loads.items()}, mine, amount_tiyn)
+
+
+# --- the steps ---------------------------------------------------------------------------------
+
+
+def transfer_of(message: Verified) -> tuple[Transfer, OfflineTerms]:
+    """The body of an offline transfer.
+
+    Raises:
+        Malformed: it is something else.
+    """
+    if not isinstance(message.body, Transfer) or message.body.terms is None:
+        raise Malformed("not an offline transfer", kind=message.kind.value)
+    return message.body, message.body.terms
+
+
+def _verified_messages(bundle: PaymentBundle, know: Knowledge) -> list[Verified]:
+    """The payments, the final one last; a bundle lists ancestors before their descendants."""
+    messages = [verify(decode(raw, know.network)) for raw in (*bundle.ancestry, bundle.payment)]
+    for message in messages:
+        transfer_of(message)
+    return messages
+
+
+def _verified_loads(bundle: PaymentBundle, know: Knowledge) -> dict[bytes, tuple[LoadCertificate, bytes]]:
+    operator_key = know.trust_list.operator_key()
+    loads = [(LoadCertificate.verify(raw, know.network, operator_key), raw) for raw in bundle.loads]
+    return {load.outpoint: (load, raw) for load, raw in loads}
+
+
+def _own_invoice(
+    last: Verified,
+    by_key: dict[bytes, Certificate],
+    know: Knowledge,
+    invoice_of: Callable[[bytes], Invoice | None],
+) -> Invoice:
+    _, terms = transfer_of(last)
+    payer = by_key.get(next(iter(last.signers)))
+    if payer is None:
+        raise NotEnrolled("the payer's certificate is not there")
+    know.trust_list.check_not_revoked(payer.id)
+    invoice = invoice_of(terms.invoice_id)
+    if terms.payee_certificate != know.certificate.id or invoice is None:
+        raise WrongPayee("the payment answers no invoice of this purse", found=terms.invoice_id)
+    if (terms.trust_list_s, terms.ledger_time_s) != (invoice.trust_list_s, invoice.ledger_time_s):
+        raise WrongPayee("the payment does not repeat the invoice's times")
+    return invoice
+
+
+def check_deadlines(loaded: Mapping[bytes, OfflineToken], know: Knowledge) -> None:
+    """Raises Expired if one of these tokens may no longer be spent, by this device's clock or signed time."""
+    now_s = max(know.clock_s, know.ledger_time_s)
+    for token in loaded.values():
+        if now_s > token.spend_until_s:
+            raise Expired("a token may no longer be spent offline", found=now_s, limit=token.spend_until_s)
+
+
+def _check_unspent(messages: list[Verified], know: Knowledge) -> None:
+    """No outpoint is spent twice, here or compared with anything this device has seen."""
+    spenders: dict[bytes, bytes] = {}
+    for message in messages:
+        for name in transfer_of(message)[0].inputs:
+            other = spenders.setdefault(name, message.id)
+            seen = know.spender_of(name)
+            if other != message.id or (seen is not None and seen != message.id):
+                raise DoubleSpend("two payments spend this token", outpoint=name, one=message.id, other=seen or other)
+
+
+def _judge(
+    message: Verified,
+    raw: bytes,
+    tokens: dict[bytes, OfflineToken],
+    certs: dict[bytes, Certificate],
+    by_key: dict[bytes, Certificate],
+    know: Knowledge,
+) -> Hop:
+    transfer, terms = transfer_of(message)
+    payer, payee = by_key.get(next(iter(message.signers))), certs.get(terms.payee_certificate)
+    if payer is None or payee is None:
+        raise NotEnrolled("a certificate in the ancestry is not there")
+    missing = [name for name in transfer.inputs if name not in tokens]
+    if missing:
+        raise AncestryBroken("an input has neither a load certificate nor its payment", outpoint=missing[0])
+    inputs = [tokens[name] for name in transfer.inputs]
+    days = know.policy.trust_list_days
+    made = judge(transfer, terms, message.signers, inputs, Parties(payer, payee), know.definition_of, days)
+    return Hop(message.id, raw, transfer, terms, tuple(made))

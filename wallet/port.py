@@ -1,0 +1,100 @@
+"""The wallet's way to the ledger: a narrow port, so that a ledger in this process or far away looks the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from cbdc.errors import Unreachable
+from cbdc.log.receipts import Receipt
+from cbdc.policy import Policy
+from cbdc.purposes.definition import Definition
+from cbdc.service.ledger import Ledger
+from cbdc.service.queries import Queries
+from cbdc.state.records import OfflineToken, Token
+
+
+class LedgerPort(Protocol):
+    """What a wallet asks of the ledger. Every call may raise Unreachable."""
+
+    @property
+    def network(self) -> bytes:
+        """The governor's root key: the pin."""
+
+    @property
+    def origin(self) -> str:
+        """The log's origin line."""
+
+    def submit(self, message: bytes) -> Receipt:
+        """Hand a message in and wait for its receipt. Raises the typed error that refused it."""
+
+    def trust_list(self) -> bytes:
+        """The operator's signed trust list."""
+
+    def policy(self) -> Policy:
+        """The policy in force."""
+
+    def purposes(self) -> dict[bytes, Definition]:
+        """Every purpose by its id."""
+
+    def tokens_of(self, owners: Iterable[bytes]) -> dict[bytes, Token]:
+        """Unspent online tokens of these keys, by outpoint."""
+
+    def offline_of(self, owners: Iterable[bytes]) -> dict[bytes, OfflineToken]:
+        """Live offline leaves of these purse keys, by outpoint."""
+
+    def offline_token(self, outpoint: bytes) -> OfflineToken | None:
+        """What the ledger knows of an offline output."""
+
+    def spenders_of(self, outpoint: bytes) -> tuple[bytes, ...]:
+        """Ids of the messages that spent an outpoint, first one first."""
+
+    def load_certificate(self, outpoint: bytes) -> bytes | None:
+        """The operator's certificate for a live token at hop 0."""
+
+    def sync_certificate(self, purse_key: bytes) -> bytes:
+        """The operator's word that this purse is in touch."""
+
+    def certificate_bytes(self, key: bytes) -> bytes:
+        """The certificate under which a key is enrolled. Raises NotEnrolled."""
+
+    def ledger_time_s(self) -> int:
+        """Ledger time now."""
+
+
+class LocalPort:
+    """A ledger in this process."""
+
+    def __init__(self, ledger: Ledger, queries: Queries) -> None:
+        self._ledger = ledger
+        self._queries = queries
+        self.network = ledger.identity.network
+        self.origin = ledger.identity.origin
+        self.trust_list = queries.trust_list
+        self.policy = queries.policy
+        self.purposes = queries.purposes
+        self.tokens_of = queries.tokens_of
+        self.offline_of = queries.offline_of
+        self.offline_token = queries.offline_token
+        self.spenders_of = queries.spenders_of
+        self.load_certificate = queries.load_certificate
+        self.sync_certificate = queries.sync_certificate
+        self.certificate_bytes = queries.certificate_bytes
+        self.ledger_time_s = queries.ledger_time_s
+
+    def submit(self, message: bytes) -> Receipt:
+        return self._ledger.submit(message).result()
+
+
+class Switch:
+    """A network cable: `port` gives the way to the ledger, or raises while it is pulled."""
+
+    def __init__(self, port: Callable[[], LedgerPort]) -> None:
+        self._port = port
+        self.is_connected = True
+
+    def port(self) -> LedgerPort:
+        """The ledger. Raises Unreachable while disconnected."""
+        if not self.is_connected:
+            raise Unreachable("this wallet is offline")
+        return self._port()

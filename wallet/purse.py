@@ -1,0 +1,472 @@
+"""The purse: the offline part of a wallet, headless and without a network.
+
+It holds tokens with their ancestry, the trust list, certificates and purposes, and journals of what it signed and
+took. Only bytes go in and out: `invoice` -> `pay` -> `accept` -> `finish`. A payment is journaled before anything is
+emitted and stored before it is answered; an unknown outcome is *pending*, and a sync settles it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from cbdc.errors import (
+    DoubleSpend,
+    InsufficientFunds,
+    LimitHolding,
+    LimitPayment,
+    NotEnrolled,
+    PurposeRefused,
+    WrongPayee,
+)
+from cbdc.formats import cbor, certificates, cose
+from cbdc.formats.certificates import Certificate
+from cbdc.formats.hashing import HASH_BYTES
+from cbdc.formats.kinds import Kind
+from cbdc.formats.tokens import outpoint
+from cbdc.messages.bodies import NONCE_BYTES, OfflineTerms, Transfer
+from cbdc.messages.message import decode, message_id
+from cbdc.offline.documents import TrustList
+from cbdc.offline.judge import Parties, judge
+from cbdc.policy import Policy
+from cbdc.purposes.definition import Definition
+from cbdc.purposes.marks import payment_facts
+from cbdc.state.records import OfflineToken
+from wallet import acceptance
+from wallet.acceptance import Accepted, Knowledge
+from wallet.element import SecureElement
+from wallet.protocol import (
+    Invoice,
+    Line,
+    PaymentBundle,
+    invoice_id,
+    invoice_payload,
+    read_invoice,
+    read_receipt,
+    receipt_payload,
+)
+from wallet.selection import Coin, pick, split_by_purpose
+from wallet.vault import Vault
+
+_CERTIFICATE: Final = b"certificate"
+_TRUST_LIST: Final = b"trust list"
+_POLICY: Final = b"policy"
+_LEDGER_TIME: Final = b"ledger time"
+_VALID_FOR_S: Final = 365 * 86_400
+"""How long an offline transfer says it is meant; its tokens' deadlines are what bounds it."""
+
+
+class Status(Enum):
+    """What a purse knows of a payment that it made."""
+
+    PENDING = "pending"
+    ACCEPTED = "accepted"
+    SETTLED = "settled"
+    DISPUTED = "disputed"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A payment this purse signed: the bytes that are shown again and again, and what became of it."""
+
+    id: bytes
+    payee: bytes
+    account: str
+    amount_tiyn: int
+    bundle: bytes
+    status: Status
+    receipt: bytes | None
+
+    def payment(self) -> bytes:
+        """The signed transfer inside the bundle."""
+        return PaymentBundle.decode(self.bundle).payment
+
+    def counter(self, network: bytes) -> int:
+        """Which payment of its purse this is."""
+        body = decode(self.payment(), network).body
+        return body.terms.counter if isinstance(body, Transfer) and body.terms else 0
+
+
+class Purse:
+    """One device's purse on its vault and its secure element."""
+
+    def __init__(
+        self,
+        vault: Vault,
+        element: SecureElement,
+        network: bytes,
+        clock: Callable[[], int],
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self.vault = vault
+        self.element = element
+        self.network = network
+        self._clock = clock
+        self._random = random
+
+    # --- what it knows -------------------------------------------------------------------------
+
+    @property
+    def certificate(self) -> Certificate:
+        """The purse's own certificate. Raises NotEnrolled before `install`."""
+        return certificates.unverified(self.certificate_raw, self.network)[0]
+
+    @property
+    def certificate_raw(self) -> bytes:
+        raw: bytes | None = self.vault.get("purse", _CERTIFICATE)
+        if raw is None:
+            raise NotEnrolled("the purse has no certificate yet")
+        return raw
+
+    def install(self, certificate: bytes) -> None:
+        """Take the bank's certificate for the element's key."""
+        self.element.install(certificate)
+        self.vault.put("purse", _CERTIFICATE, certificate)
+
+    def learn(self, trust_list: bytes, policy: Policy, purposes: dict[bytes, Definition]) -> None:
+        """Take a newer trust list, the policy and the purposes. Raises BadSignature, Malformed."""
+        fresh = TrustList.verify(trust_list, self.network)
+        known = self.vault.get("purse", _TRUST_LIST)
+        with self.vault.together():
+            if known is None or TrustList.verify(known, self.network).time_s <= fresh.time_s:
+                self.vault.put("purse", _TRUST_LIST, trust_list)
+                self.vault.put("purse", _LEDGER_TIME, max(fresh.time_s, self.ledger_time_s))
+            self.vault.put("purse", _POLICY, policy.to_cbor())
+            for purpose, definition in purposes.items():
+                self.vault.put("purpose", purpose, definition.to_cbor())
+
+    @property
+    def trust_list(self) -> TrustList:
+        """The newest list this device has. Raises NotEnrolled if it never had one."""
+        raw = self.vault.get("purse", _TRUST_LIST)
+        if raw is None:
+            raise NotEnrolled("the purse has never synced")
+        return TrustList.verify(raw, self.network)
+
+    @property
+    def policy(self) -> Policy:
+        return Policy.from_cbor(self.vault.get("purse", _POLICY))
+
+    @property
+    def ledger_time_s(self) -> int:
+        """The latest ledger time that this device has seen signed."""
+        return int(self.vault.get("purse", _LEDGER_TIME) or 0)
+
+    def definitions(self) -> dict[bytes, Definition]:
+        """The purposes this device knows."""
+        return {purpose: Definition.from_cbor(value) for purpose, value in self.vault.items("purpose")}
+
+    def _definition(self, purpose: bytes) -> Definition:
+        value = self.vault.get("purpose", purpose)
+        if value is None:
+            raise PurposeRefused("this device does not know the purpose: sync first", purpose=purpose)
+        return Definition.from_cbor(value)
+
+    def knowledge(self) -> Knowledge:
+        """All that judging a payment needs."""
+        return Knowledge(
+            network=self.network,
+            trust_list=self.trust_list,
+            policy=self.policy,
+            certificate=self.certificate,
+            definition_of=self._definition,
+            spender_of=lambda name: self.vault.get("spender", name),
+            clock_s=self._clock(),
+            ledger_time_s=self.ledger_time_s,
+        )
+
+    # --- money ---------------------------------------------------------------------------------
+
+    def tokens(self) -> dict[bytes, OfflineToken]:
+        """What the purse can spend now, by outpoint."""
+        return {name: OfflineToken(*fields) for name, fields in self.vault.items("token")}
+
+    def balance_tiyn(self) -> int:
+        return sum(token.amount_tiyn for token in self.tokens().values())
+
+    def sent(self) -> list[Sent]:
+        """Payments that this purse made."""
+        return [_sent(payment_id, value) for payment_id, value in self.vault.items("sent")]
+
+    def pending_tiyn(self) -> int:
+        """What it has signed away without knowing the outcome."""
+        return sum(sent.amount_tiyn for sent in self.sent() if sent.status is Status.PENDING)
+
+    def hold(self, tokens: dict[bytes, OfflineToken], loads: dict[bytes, bytes]) -> None:
+        """Replace what the purse holds by what the ledger says: tokens at hop 0 with their load certificates."""
+        with self.vault.together():
+            for name, _ in self.vault.items("token"):
+                self.vault.drop("token", name)
+            for name, token in tokens.items():
+                self._put_token(name, token)
+            for name, raw in loads.items():
+                self.vault.put("load", name, raw)
+
+    def keep_only(self, live: Iterable[bytes]) -> None:
+        """Forget tokens that the ledger says are not live; the others stay as they are."""
+        alive = set(live)
+        with self.vault.together():
+            for name, _ in self.vault.items("token"):
+                if name not in alive:
+                    self.vault.drop("token", name)
+
+    def add(self, name: bytes, token: OfflineToken, load: bytes) -> None:
+        """Take one freshly loaded token."""
+        with self.vault.together():
+            self._put_token(name, token)
+            self.vault.put("load", name, load)
+
+    def _put_token(self, name: bytes, token: OfflineToken) -> None:
+        fields = [token.owner, token.amount_tiyn, token.purpose, token.spend_until_s, token.final_at_s, token.hops]
+        self.vault.put("token", name, [*fields, [], False])
+
+    # --- payee: invoice ------------------------------------------------------------------------
+
+    def invoice(self, amount_tiyn: int, lines: tuple[Line, ...] = ()) -> bytes:
+        """Ask for an amount; the signed invoice.
+
+        Raises:
+            LimitHolding: the purse has no room for it. TrustListStale: sync first.
+        """
+        know = self.knowledge()
+        know.check_trust_list_fresh()
+        limits = know.certificate.limits
+        headroom_tiyn = max(0, (limits.holding_tiyn if limits else 0) - self.balance_tiyn())
+        if amount_tiyn > headroom_tiyn:
+            raise LimitHolding("the purse has no room for this", found=amount_tiyn, limit=headroom_tiyn)
+        payload = invoice_payload(
+            amount_tiyn,
+            self.certificate_raw,
+            self._random(NONCE_BYTES),
+            headroom_tiyn,
+            know.trust_list.time_s,
+            know.ledger_time_s,
+            lines,
+        )
+        raw = self.element.sign_invoice(payload)
+        self.vault.put("invoice", invoice_id(payload), raw)
+        return raw
+
+    # --- payer ---------------------------------------------------------------------------------
+
+    def pay(self, invoice_raw: bytes, purpose: bytes | None = None) -> bytes:
+        """Pay an invoice: check it completely, sign, journal, and only then give the payment's bytes out.
+
+        Raises:
+            TengeError: which guard refused; nothing was signed.
+        """
+        invoice = read_invoice(invoice_raw, self.network)
+        know = self.knowledge()
+        acceptance.verified_certificate(invoice.certificate_raw, know)
+        self._check_invoice(invoice, know)
+        inputs, payload = self._compose(invoice, know, purpose)
+        signature = self.element.sign_payment(payload)
+        raw = cose.assemble(Kind.TRANSFER, payload, [signature])
+        payment_id = message_id(Kind.TRANSFER, payload)
+        bundle = self.bundle_of(raw, inputs).encode()
+        self._journal(payment_id, raw, invoice, bundle, inputs)
+        return bundle
+
+    def _check_invoice(self, invoice: Invoice, know: Knowledge) -> None:
+        know.trust_list.check_not_revoked(invoice.certificate.id)
+        if invoice.certificate.limits is None or invoice.certificate.key == know.certificate.key:
+            raise WrongPayee("an invoice is by another purse")
+        limits = know.certificate.limits
+        if limits is None or invoice.amount_tiyn > limits.payment_tiyn:
+            limit = limits.payment_tiyn if limits else 0
+            raise LimitPayment("above the purse's limit per payment", found=invoice.amount_tiyn, limit=limit)
+        if invoice.amount_tiyn > invoice.headroom_tiyn:
+            limit = invoice.headroom_tiyn
+            raise LimitHolding("the payee's purse has no room for this", found=invoice.amount_tiyn, limit=limit)
+
+    def _compose(self, invoice: Invoice, know: Knowledge, purpose: bytes | None) -> tuple[tuple[bytes, ...], bytes]:
+        """The transfer's inputs and payload, judged here exactly as the payee will."""
+        held = self.tokens()
+        now_s = max(know.clock_s, know.ledger_time_s, invoice.ledger_time_s)
+        usable = {name: token for name, token in held.items() if token.spend_until_s >= now_s}
+        coins = [Coin(name, token.amount_tiyn, token.purpose) for name, token in usable.items()]
+        payer, payee = know.certificate, invoice.certificate
+        facts = payment_facts(payer.account, payee.account, payee, invoice.amount_tiyn, invoice.ledger_time_s)
+        try:
+            shares = split_by_purpose(invoice.amount_tiyn, coins, self.definitions(), facts, purpose)
+        except InsufficientFunds:
+            acceptance.check_deadlines(held, know)
+            raise
+        chosen = pick(shares, coins, payee.key, payer.key)
+        counter, spends = self.element.counters()
+        inputs = [usable[name] for name in chosen.inputs]
+        terms = OfflineTerms(
+            invoice_id=invoice.id,
+            payee_certificate=payee.id,
+            counter=counter + 1,
+            spends=spends + 1,
+            hop=max(token.hops for token in inputs) + 1,
+            trust_list_s=invoice.trust_list_s,
+            ledger_time_s=invoice.ledger_time_s,
+        )
+        valid_until_s = invoice.ledger_time_s + _VALID_FOR_S
+        transfer = Transfer(chosen.inputs, chosen.outputs, valid_until_s, None, terms)
+        parties, days = Parties(payer, payee), know.policy.trust_list_days
+        judge(transfer, terms, frozenset({payer.key}), inputs, parties, self._definition, days)
+        return chosen.inputs, cbor.encode(transfer.to_cbor())
+
+    def _journal(
+        self, payment_id: bytes, raw: bytes, invoice: Invoice, bundle: bytes, inputs: tuple[bytes, ...]
+    ) -> None:
+        """The point of no return: from here on these inputs re-emit exactly these bytes."""
+        transfer = decode(raw, self.network).body
+        if not isinstance(transfer, Transfer):
+            raise WrongPayee("not a transfer")
+        with self.vault.together():
+            spent = {name: OfflineToken(*self.vault.get("token", name)) for name in inputs}
+            for name in inputs:
+                self.vault.drop("token", name)
+                self.vault.put("spender", name, payment_id)
+            hops = max(token.hops for token in spent.values())
+            deadlines = [min(t.spend_until_s for t in spent.values()), min(t.final_at_s for t in spent.values())]
+            for index, output in enumerate(transfer.outputs):
+                if output.owner == self.element.public_key:
+                    change: list[cbor.Value] = [
+                        output.owner,
+                        output.amount_tiyn,
+                        output.purpose,
+                        *deadlines,
+                        hops,
+                        [],
+                        False,
+                    ]
+                    self.vault.put("token", outpoint(payment_id, index), change)
+            self.vault.put("payment", payment_id, raw)
+            self.vault.put("certificate", invoice.certificate.id, invoice.certificate_raw)
+            payee = invoice.certificate
+            journal = [payee.key, payee.account, invoice.amount_tiyn, bundle, Status.PENDING.value, None]
+            self.vault.put("sent", payment_id, journal)
+
+    def again(self, payment_id: bytes) -> bytes:
+        """The identical bytes of a payment made before. Raises NotEnrolled if there is none."""
+        value = self.vault.get("sent", payment_id)
+        if value is None:
+            raise NotEnrolled("this purse made no such payment", payment=payment_id)
+        return _sent(payment_id, value).bundle
+
+    def finish(self, payment_id: bytes, receipt_raw: bytes) -> None:
+        """Take the payee's receipt: the payment is no longer pending.
+
+        Raises:
+            BadSignature, FormError: not this payee's receipt. WrongPayee: for another payment.
+        """
+        sent = _sent(payment_id, self.vault.get("sent", payment_id))
+        receipt = read_receipt(receipt_raw, self.network, sent.payee)
+        if receipt.payment_id != payment_id:
+            raise WrongPayee("the receipt is for another payment", found=receipt.payment_id, wanted=payment_id)
+        self.mark(payment_id, Status.ACCEPTED, receipt_raw)
+
+    def mark(self, payment_id: bytes, status: Status, receipt: bytes | None = None) -> None:
+        """Write down what became of a payment that this purse made."""
+        value = self.vault.get("sent", payment_id)
+        self.vault.put("sent", payment_id, [*value[:4], status.value, receipt or value[5]])
+
+    # --- payee: accept -------------------------------------------------------------------------
+
+    def accept(self, bundle_raw: bytes) -> bytes:
+        """Take a payment: check it, store it, and answer with a receipt. A repeat gets the same receipt.
+
+        Raises:
+            TengeError: which guard refused; nothing was stored, but for the proof of a fork.
+        """
+        bundle = PaymentBundle.decode(bundle_raw)
+        payment = decode(bundle.payment, self.network)
+        known = self.vault.get("received", payment.id)
+        if known is not None:
+            return bytes(known[0])
+        know = self.knowledge()
+        try:
+            accepted = acceptance.check(bundle, self._open_invoice, know)
+        except DoubleSpend:
+            self._keep_proof(bundle)
+            raise
+        receipt = self.element.sign_receipt(receipt_payload(accepted.id, know.ledger_time_s))
+        self._store(accepted, bundle, receipt)
+        return receipt
+
+    def _open_invoice(self, wanted: bytes) -> Invoice | None:
+        raw = self.vault.get("invoice", wanted)
+        return None if raw is None else read_invoice(raw, self.network)
+
+    def _store(self, accepted: Accepted, bundle: PaymentBundle, receipt: bytes) -> None:
+        terms = accepted.hops[-1].terms
+        with self.vault.together():
+            for name, token in accepted.mine.items():
+                self._put_token(name, token)
+            for name, raw in accepted.loads.items():
+                self.vault.put("load", name, raw)
+            for raw in bundle.certificates:
+                self.vault.put("certificate", certificates.unverified(raw, self.network)[0].id, raw)
+            for hop in accepted.hops:
+                self.vault.put("payment", hop.id, hop.raw)
+                for name in hop.transfer.inputs:
+                    self.vault.put("spender", name, hop.id)
+            self.vault.drop("invoice", terms.invoice_id)
+            summary = [receipt, accepted.payer.account, accepted.amount_tiyn, terms.ledger_time_s]
+            self.vault.put("received", accepted.id, summary)
+
+    def _keep_proof(self, bundle: PaymentBundle) -> None:
+        """Keep every payment of a refused bundle as evidence for the next sync."""
+        for raw in (*bundle.ancestry, bundle.payment):
+            self.vault.put("proof", decode(raw, self.network).id, raw)
+
+    # --- evidence ------------------------------------------------------------------------------
+
+    def bundle_of(self, raw: bytes, inputs: Iterable[bytes]) -> PaymentBundle:
+        """A payment with its ancestry back to load certificates, ancestors first."""
+        ancestry: dict[bytes, bytes] = {}
+        loads: dict[bytes, bytes] = {}
+        wanted: dict[bytes, bytes] = {self.certificate.id: self.certificate_raw}
+
+        def trace(name: bytes) -> None:
+            load = self.vault.get("load", name)
+            maker = name[:HASH_BYTES]
+            if load is not None:
+                loads[name] = load
+            elif maker not in ancestry:
+                parent = self.vault.get("payment", maker)
+                transfer = decode(parent, self.network).body
+                if not isinstance(transfer, Transfer) or transfer.terms is None:
+                    raise NotEnrolled("an ancestor is not an offline payment")
+                for parent_input in transfer.inputs:
+                    trace(parent_input)
+                ancestry[maker] = parent
+                self._add_certificates(parent, transfer.terms, wanted)
+
+        for name in inputs:
+            trace(name)
+        return PaymentBundle(raw, tuple(ancestry.values()), tuple(loads.values()), tuple(wanted.values()))
+
+    def _add_certificates(self, raw: bytes, terms: OfflineTerms, wanted: dict[bytes, bytes]) -> None:
+        """The certificates of both parties of an ancestor, as far as this purse does not own them."""
+        signer = next(iter(decode(raw, self.network).signers))
+        for certificate_id, value in [*self.vault.items("certificate"), (self.certificate.id, self.certificate_raw)]:
+            is_payee = certificate_id == terms.payee_certificate
+            if is_payee or certificates.unverified(value, self.network)[0].key == signer:
+                wanted[certificate_id] = value
+
+    def evidence(self) -> list[bytes]:
+        """Every payment this device knows, for the ledger: those it made, those it took, and proofs of forks."""
+        known = dict(self.vault.items("payment")) | dict(self.vault.items("proof"))
+        return list(known.values())
+
+    def forget_evidence(self, payment_ids: Iterable[bytes]) -> None:
+        """Drop payments that the ledger has."""
+        with self.vault.together():
+            for payment_id in payment_ids:
+                self.vault.drop("payment", payment_id)
+                self.vault.drop("proof", payment_id)
+
+
+def _sent(payment_id: bytes, value: cbor.Value) -> Sent:
+    payee, account, amount_tiyn, bundle, status, receipt = value
+    return Sent(payment_id, payee, account, amount_tiyn, bundle, Status(status), receipt)

@@ -1,0 +1,131 @@
+"""The outcome of a scenario: balances, supply, forks, roots, and the invariants checked at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cbdc.amounts import format_tenge
+from cbdc.errors import TengeError
+from cbdc.log import checkpoint
+from cbdc.service.audit import Verdict, verify_ledger
+from cbdc.state.records import Supply
+from cbdc.store.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from wallet.scenarios.economy import Economy
+    from wallet.scenarios.runner import StepResult
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything a reader of a scenario wants to know; `to_json` is the contract's form."""
+
+    title: str
+    steps: tuple[StepResult, ...]
+    wallets: dict[str, dict[str, Any]]
+    banks: dict[str, dict[str, str]]
+    supply: Supply
+    forks: tuple[tuple[str, int], ...]
+    log_size: int
+    log_root: bytes
+    state_root: bytes
+    receipts_verified: int
+    signatures_verified: int
+    invariants: dict[str, bool]
+
+    @property
+    def ok(self) -> bool:
+        """Every step did what it says and every invariant held."""
+        return all(step.ok for step in self.steps) and all(self.invariants.values())
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "ok": self.ok,
+            "title": self.title,
+            "steps": [_step_json(step) for step in self.steps],
+            "wallets": self.wallets,
+            "banks": self.banks,
+            "supply": format_tenge(self.supply.issued_tiyn - self.supply.redeemed_tiyn),
+            "issued": format_tenge(self.supply.issued_tiyn),
+            "redeemed": format_tenge(self.supply.redeemed_tiyn),
+            "forks": [{"by": name, "excess": format_tenge(excess_tiyn)} for name, excess_tiyn in self.forks],
+            "log_size": self.log_size,
+            "log_root": self.log_root.hex(),
+            "state_root": self.state_root.hex(),
+            "invariants": self.invariants,
+        }
+
+
+def _step_json(step: StepResult) -> dict[str, Any]:
+    line: dict[str, Any] = {"n": step.number, "do": step.do, "ok": step.ok}
+    if step.code is not None:
+        line["code"] = step.code
+    return {**line, "detail": step.detail, "ms": round(step.ms, 3)}
+
+
+def conclude(economy: Economy, results: list[StepResult]) -> Report:
+    """Read every balance, re-execute the whole log, verify every receipt."""
+    invariants, verdict = _invariants(economy)
+    receipts, receipts_hold = _receipts(economy)
+    note = economy.queries.latest_checkpoint() or ""
+    latest = checkpoint.verify(note, economy.ledger.identity.origin, economy.ledger.identity.operator.public)
+    return Report(
+        title=economy.scenario.title,
+        steps=tuple(results),
+        wallets={name: _wallet(economy, name) for name in economy.devices},
+        banks={name: _bank(economy, name) for name in economy.banks},
+        supply=economy.queries.supply(),
+        forks=tuple((economy.name_of(fork.account), fork.excess_tiyn) for fork in economy.queries.forks()),
+        log_size=latest.size,
+        log_root=latest.root,
+        state_root=latest.state_root,
+        receipts_verified=receipts,
+        signatures_verified=verdict.signatures if verdict else 0,
+        invariants={**invariants, "receipts": receipts_hold},
+    )
+
+
+def _invariants(economy: Economy) -> tuple[dict[str, bool], Verdict | None]:
+    """Re-execution of the log from its bytes, and the laws that the final sums obey."""
+    reader = SqliteStore.read(economy.ledger_path)
+    try:
+        verdict = verify_ledger(reader, economy.governor.network)
+    except TengeError:
+        return {"replay": False}, None
+    finally:
+        reader.close()
+    return {"replay": True, **verdict.laws}, verdict
+
+
+def _receipts(economy: Economy) -> tuple[int, bool]:
+    identity = economy.ledger.identity
+    count, hold = 0, True
+    for device in economy.devices.values():
+        for raw, receipt in device.customer.receipts():
+            try:
+                receipt.verify(raw, identity.origin, identity.operator.public)
+            except TengeError:
+                hold = False
+            count += 1
+    return count, hold
+
+
+def _wallet(economy: Economy, name: str) -> dict[str, Any]:
+    balance = economy.device(name).customer.balance(economy.port)
+    marked = {economy.purpose_name(purpose): format_tenge(tiyn) for purpose, tiyn in balance.marked.items()}
+    return {
+        "online": format_tenge(balance.online_tiyn),
+        "offline": format_tenge(balance.offline_tiyn),
+        "pending": format_tenge(balance.pending_tiyn),
+        "marked": dict(sorted(marked.items())),
+    }
+
+
+def _bank(economy: Economy, name: str) -> dict[str, str]:
+    reserve = economy.queries.reserve(name)
+    return {
+        "online": format_tenge(economy.bank(name).online_tiyn(economy.port)),
+        "reserve": format_tenge(reserve.reserve_tiyn),
+        "claims": format_tenge(reserve.claims_tiyn),
+    }

@@ -1,0 +1,241 @@
+"""A scenario file as frozen records: TOML in, typed, or a typed error that names the place."""
+
+from __future__ import annotations
+
+import datetime as dt
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from cbdc.amounts import parse_tenge
+from cbdc.errors import Malformed, TooLarge
+from cbdc.policy import Policy
+
+MAX_SCENARIO_BYTES: Final = 1 << 20
+KINDS: Final = ("person", "merchant", "sponsor")
+_OFFLINE_AMOUNTS: Final = {"holding": "offline_holding_tiyn", "payment": "offline_payment_tiyn"}
+_OFFLINE_COUNTS: Final = {
+    "spends": "offline_spends",
+    "hops": "offline_hops",
+    "spend_days": "offline_spend_days",
+    "final_days": "offline_final_days",
+    "trust_list_days": "trust_list_days",
+}
+_PRIVACY_AMOUNTS: Final = {
+    ("confidential", "payment"): "confidential_payment_tiyn",
+    ("cash", "payment"): "cash_payment_tiyn",
+    ("cash", "month"): "cash_month_tiyn",
+}
+_SPANS: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400, "week": 604_800}
+
+
+@dataclass(frozen=True, slots=True)
+class BankSpec:
+    """A bank; ``reserve_tiyn`` is issued to it and set aside before the first step."""
+
+    name: str
+    reserve_tiyn: int
+
+
+@dataclass(frozen=True, slots=True)
+class WalletSpec:
+    """A customer of a bank; merchants have attributes."""
+
+    name: str
+    bank: str
+    kind: str
+    mcc: str | None
+    kato: str | None
+    bin: str | None
+    tier: int
+
+
+@dataclass(frozen=True, slots=True)
+class PurposeSpec:
+    """A purpose as written; ``allow`` is turned into conditions when the wallets are known."""
+
+    name: str
+    sponsor: str
+    return_to: str
+    titles: tuple[str, str, str]
+    mark: str
+    expires_s: int
+    allow: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step: what to do, its fields, and the code with which it must be refused, if it must."""
+
+    number: int
+    do: str
+    fields: dict[str, Any] = field(repr=False)
+    refused: str | None
+    note: str
+
+    def text(self, name: str) -> str:
+        """A required text field. Raises Malformed."""
+        value = self.fields.get(name)
+        if not isinstance(value, str) or not value:
+            raise Malformed(f"step {self.number} ({self.do}) needs a text {name!r}")
+        return value
+
+    def amount_tiyn(self) -> int:
+        """The required amount. Raises Malformed."""
+        return parse_tenge(self.text("amount"))
+
+    def names(self, name: str) -> list[str]:
+        """A required list of names. Raises Malformed."""
+        value = self.fields.get(name)
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value) or not value:
+            raise Malformed(f"step {self.number} ({self.do}) needs a list of names {name!r}")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A whole file."""
+
+    title: str
+    seed: int
+    start_s: int
+    policy: Policy
+    banks: tuple[BankSpec, ...]
+    wallets: tuple[WalletSpec, ...]
+    purposes: tuple[PurposeSpec, ...]
+    steps: tuple[Step, ...]
+
+
+def read(path: Path) -> Scenario:
+    """Read a scenario file.
+
+    Raises:
+        Malformed: not a scenario; the message names the place. TooLarge: above `MAX_SCENARIO_BYTES`.
+    """
+    if path.stat().st_size > MAX_SCENARIO_BYTES:
+        raise TooLarge("scenario file too long", limit=MAX_SCENARIO_BYTES)
+    try:
+        return parse(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Malformed("not a TOML file", path=path, reason=str(error)) from None
+
+
+def parse(data: dict[str, Any]) -> Scenario:
+    """Turn the decoded TOML into records. Raises Malformed."""
+    return Scenario(
+        title=_text(data, "title", "the scenario"),
+        seed=_count(data.get("seed", 0), "seed"),
+        start_s=time_of(data.get("start", "2026-01-01T00:00:00+05:00")),
+        policy=_policy(data),
+        banks=tuple(_bank(item) for item in _tables(data, "bank")),
+        wallets=tuple(_wallet(item) for item in _tables(data, "wallet")),
+        purposes=tuple(_purpose(item) for item in _tables(data, "purpose")),
+        steps=tuple(_step(number, item) for number, item in enumerate(_tables(data, "step"), 1)),
+    )
+
+
+def time_of(value: object) -> int:
+    """Seconds since 1970 of an ISO 8601 time with its offset. Raises Malformed."""
+    try:
+        time = value if isinstance(value, dt.datetime) else dt.datetime.fromisoformat(str(value))
+    except ValueError:
+        raise Malformed("not a time", found=str(value)[:40]) from None
+    if time.tzinfo is None:
+        raise Malformed("a time states its offset", found=str(value)[:40])
+    return int(time.timestamp())
+
+
+def span_of(text: str) -> int:
+    """Seconds of a span such as ``"3 days"`` or ``"2 hours"``. Raises Malformed."""
+    number, _, unit = text.strip().partition(" ")
+    seconds = _SPANS.get(unit.strip().removesuffix("s"))
+    if seconds is None or not number.isdecimal():
+        raise Malformed("not a span of time", found=text[:40], wanted="such as '3 days'")
+    return int(number) * seconds
+
+
+# --- tables ------------------------------------------------------------------------------------
+
+
+def _bank(item: dict[str, Any]) -> BankSpec:
+    return BankSpec(_text(item, "name", "a bank"), parse_tenge(str(item.get("reserve", "0"))))
+
+
+def _wallet(item: dict[str, Any]) -> WalletSpec:
+    name = _text(item, "name", "a wallet")
+    kind = item.get("kind", "person")
+    if kind not in KINDS:
+        raise Malformed(f"wallet {name}: unknown kind", found=str(kind), wanted=" or ".join(KINDS))
+    optional = {field: None if item.get(field) is None else str(item[field]) for field in ("mcc", "kato", "bin")}
+    return WalletSpec(
+        name, _text(item, "bank", f"wallet {name}"), kind, tier=_count(item.get("tier", 1), "tier"), **optional
+    )
+
+
+def _purpose(item: dict[str, Any]) -> PurposeSpec:
+    name = _text(item, "name", "a purpose")
+    where = f"purpose {name}"
+    title = item.get("title", {})
+    titles = {lang: str(title.get(lang) or name) for lang in ("en", "kk", "ru")} if isinstance(title, dict) else {}
+    mark, allow = item.get("mark", "clears"), item.get("allow")
+    if mark != "clears":
+        raise Malformed(f"{where}: this rule for the mark is not there yet", found=str(mark), wanted="clears")
+    if not titles or not isinstance(allow, dict):
+        raise Malformed(f"{where} needs a title and allow")
+    sponsor = _text(item, "sponsor", where)
+    return PurposeSpec(
+        name=name,
+        sponsor=sponsor,
+        return_to=str(item.get("return_to", sponsor)),
+        titles=(titles["en"], titles["kk"], titles["ru"]),
+        mark=mark,
+        expires_s=time_of(item.get("expires")),
+        allow=allow,
+    )
+
+
+def _step(number: int, item: dict[str, Any]) -> Step:
+    do = _text(item, "do", f"step {number}")
+    rest = {name: value for name, value in item.items() if name not in ("do", "refused", "note")}
+    return Step(number, do, rest, item.get("refused"), str(item.get("note", "")))
+
+
+def _policy(data: dict[str, Any]) -> Policy:
+    table = _table(data, "policy")
+    values: dict[str, int] = {}
+    offline, privacy = _table(table, "offline"), _table(table, "privacy")
+    values |= {field: parse_tenge(str(offline[name])) for name, field in _OFFLINE_AMOUNTS.items() if name in offline}
+    values |= {field: _count(offline[name], name) for name, field in _OFFLINE_COUNTS.items() if name in offline}
+    for (level, name), target in _PRIVACY_AMOUNTS.items():
+        if name in _table(privacy, level):
+            values[target] = parse_tenge(str(privacy[level][name]))
+    values |= {name: _count(table[name], name) for name in ("supervisors", "supervisor_quorum") if name in table}
+    return Policy(**values)
+
+
+def _tables(data: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    value = data.get(name, [])
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise Malformed(f"[[{name}]] is not a list of tables")
+    return value
+
+
+def _table(data: dict[str, Any], name: str) -> dict[str, Any]:
+    value = data.get(name, {})
+    if not isinstance(value, dict):
+        raise Malformed(f"{name} is not a table")
+    return value
+
+
+def _text(data: dict[str, Any], name: str, where: str) -> str:
+    value = data.get(name)
+    if not isinstance(value, str) or not value:
+        raise Malformed(f"{where} needs a text {name!r}")
+    return value
+
+
+def _count(value: object, name: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise Malformed(f"{name} is not a whole number", found=str(value)[:40])
+    return value

@@ -1,0 +1,199 @@
+"""A small encrypted store: what a wallet or a secure element keeps on its disk.
+
+The password gives a key by Argon2id (RFC 9106); that key opens a random data key, which seals every record with
+ChaCha20-Poly1305 (RFC 8439). Names are hidden too: a row is found by an HMAC of its name. A changed, swapped or
+moved row does not open.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import sqlite_utils
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+from filelock import FileLock, Timeout
+
+from cbdc.errors import LedgerBusy, WalletCorrupt, WrongPassword
+from cbdc.formats import cbor
+
+_NONCE_BYTES: Final = 12
+_KEY_BYTES: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class KdfCost:
+    """Argon2id parameters. The default is RFC 9106's second recommended option: 64 MiB, 3 passes, 4 lanes."""
+
+    iterations: int = 3
+    lanes: int = 4
+    memory_kib: int = 65_536
+
+
+QUICK_KDF: Final = KdfCost(iterations=1, lanes=1, memory_kib=64)
+"""For scenarios and tests, whose passwords protect nothing."""
+
+
+class Vault:
+    """Records in named spaces, encrypted at rest, one process at a time."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, lock: FileLock, data_key: bytes) -> None:
+        self.path = path
+        self._db = connection
+        self._lock = lock
+        self._cipher = ChaCha20Poly1305(data_key)
+        self._name_key = hmac.digest(data_key, b"names", hashlib.sha256)
+
+    # --- opening -------------------------------------------------------------------------------
+
+    @classmethod
+    def create(
+        cls, path: Path, password: str, *, cost: KdfCost | None = None, random: Callable[[int], bytes] = os.urandom
+    ) -> Vault:
+        """Make a new vault.
+
+        Raises:
+            LedgerBusy: there is a file already.
+        """
+        if path.exists():
+            raise LedgerBusy("there is a wallet already", path=path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock, connection = _locked(path)
+        cost = cost or KdfCost()
+        salt, data_key, nonce = random(16), random(_KEY_BYTES), random(_NONCE_BYTES)
+        wrapped = nonce + ChaCha20Poly1305(_stretch(password, salt, cost)).encrypt(nonce, data_key, b"data key")
+        header = cbor.encode([cost.iterations, cost.lanes, cost.memory_kib, salt, wrapped])
+        db = sqlite_utils.Database(connection)
+        db.table("header").create({"id": int, "value": bytes}, pk="id")
+        db.table("sealed").create({"name": bytes, "space": bytes, "box": bytes}, pk="name")
+        db.table("sealed").create_index(["space"])
+        connection.execute("INSERT INTO header VALUES (0, ?)", (header,))
+        path.chmod(0o600)
+        return cls(path, connection, lock, data_key)
+
+    @classmethod
+    def open(cls, path: Path, password: str) -> Vault:
+        """Open a vault.
+
+        Raises:
+            WrongPassword: the password does not open it. WalletCorrupt: not a vault. LedgerBusy: open elsewhere.
+        """
+        if not path.exists():
+            raise WalletCorrupt("there is no wallet here", path=path)
+        lock, connection = _locked(path)
+        try:
+            row = connection.execute("SELECT value FROM header WHERE id = 0").fetchone()
+            iterations, lanes, memory_kib, salt, wrapped = cbor.decode(row[0])
+            key = _stretch(password, salt, KdfCost(iterations, lanes, memory_kib))
+        except (sqlite3.DatabaseError, TypeError, ValueError) as error:
+            lock.release()
+            raise WalletCorrupt("this is not a wallet file", path=path, reason=type(error).__name__) from None
+        try:
+            data_key = ChaCha20Poly1305(key).decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], b"data key")
+        except InvalidTag:
+            connection.close()
+            lock.release()
+            raise WrongPassword("the password does not open this wallet") from None
+        return cls(path, connection, lock, data_key)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+        self._lock.release()
+
+    def copy_to(self, path: Path) -> None:
+        """A whole copy of the encrypted file, as a backup of the device's storage would be."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        target = sqlite3.connect(path)
+        try:
+            self._db.backup(target)
+        finally:
+            target.close()
+
+    # --- records -------------------------------------------------------------------------------
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Everything put or dropped inside becomes durable at once, or not at all."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def put(self, space: str, name: bytes, value: cbor.Value) -> None:
+        """Keep a CBOR value under a name, replacing what was there."""
+        blind, nonce = self._blind(space, name), os.urandom(_NONCE_BYTES)
+        box = nonce + self._cipher.encrypt(nonce, cbor.encode([space, name, value]), blind)
+        self._db.execute("INSERT OR REPLACE INTO sealed VALUES (?, ?, ?)", (blind, self._blind(space, b""), box))
+
+    def get(self, space: str, name: bytes) -> cbor.Value:
+        """The value under a name, or None.
+
+        Raises:
+            WalletCorrupt: the record was changed on disk.
+        """
+        blind = self._blind(space, name)
+        row = self._db.execute("SELECT box FROM sealed WHERE name = ?", (blind,)).fetchone()
+        return None if row is None else self._open(blind, row[0])[2]
+
+    def drop(self, space: str, name: bytes) -> None:
+        """Forget a name."""
+        self._db.execute("DELETE FROM sealed WHERE name = ?", (self._blind(space, name),))
+
+    def items(self, space: str) -> list[tuple[bytes, cbor.Value]]:
+        """Every (name, value) of a space, sorted by name.
+
+        Raises:
+            WalletCorrupt: a record was changed on disk.
+        """
+        rows = self._db.execute("SELECT name, box FROM sealed WHERE space = ?", (self._blind(space, b""),))
+        opened = [self._open(blind, box) for blind, box in rows]
+        return sorted(((name, value) for _, name, value in opened), key=lambda item: item[0])
+
+    def _open(self, blind: bytes, box: bytes) -> Any:
+        try:
+            return cbor.decode(self._cipher.decrypt(box[:_NONCE_BYTES], box[_NONCE_BYTES:], blind))
+        except InvalidTag:
+            raise WalletCorrupt("a record was changed on disk", path=self.path) from None
+
+    def _blind(self, space: str, name: bytes) -> bytes:
+        return hmac.digest(self._name_key, space.encode() + b"\0" + name, hashlib.sha256)[:16]
+
+    def __repr__(self) -> str:
+        return f"Vault({self.path})"
+
+
+def _stretch(password: str, salt: bytes, cost: KdfCost) -> bytes:
+    kdf = Argon2id(
+        salt=salt, length=_KEY_BYTES, iterations=cost.iterations, lanes=cost.lanes, memory_cost=cost.memory_kib
+    )
+    return kdf.derive(password.encode())
+
+
+def _locked(path: Path) -> tuple[FileLock, sqlite3.Connection]:
+    lock = FileLock(f"{path.resolve()}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise LedgerBusy("this wallet is open in another program", path=path) from None
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+    except sqlite3.DatabaseError:
+        connection.close()
+        lock.release()
+        raise WalletCorrupt("this is not a wallet file", path=path) from None
+    return lock, connection
