@@ -1,17 +1,27 @@
-"""The `tenge` command."""
+"""The `tenge` command: every group of commands in one place."""
 
 from __future__ import annotations
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Digital Tenge: a ledger of tokenised tenge, and its wallet.")
+from tui.commands import bench, ledger, scenario
 
-
-@app.callback()
-def root() -> None:
-    """Digital Tenge: a ledger of tokenised tenge, and its wallet."""
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_show_locals=False,
+    help="Digital Tenge: a ledger of tokenised tenge, with offline and special-purpose payments.",
+)
+app.add_typer(ledger.app, name="ledger")
+app.add_typer(scenario.app, name="scenario")
+app.command("demo")(scenario.demo)
+app.command("bench")(bench.bench)
 
 
 def main() -> None:
     """Run the command line."""
     app()
+
+
+if __name__ == "__main__":
+    main()

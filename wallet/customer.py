@@ -175,7 +175,7 @@ class Customer:
     def balance(self, port: LedgerPort | None) -> Balance:
         """Online (as the ledger says; 0 without one), offline and pending."""
         online = port.tokens_of([key.public for key in self.keys()]) if port else {}
-        offline = self.purse.tokens()
+        offline = self.purse.spendable()
         marked: dict[bytes, int] = {}
         held = [(t.purpose, t.amount_tiyn) for t in online.values()]
         held += [(t.purpose, t.amount_tiyn) for t in offline.values()]

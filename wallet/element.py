@@ -49,6 +49,9 @@ class SecureElement(Protocol):
     def counters(self) -> tuple[int, int]:
         """(payments ever signed, payments since the last sync)."""
 
+    def has_spent(self, outpoint: bytes) -> bool:
+        """Whether it has signed a spend of this token."""
+
     def sign_payment(self, payload: bytes) -> Signature:
         """Sign an offline transfer; one payload per input for ever, within the certificate's limits."""
 
@@ -119,6 +122,9 @@ class SimulatedElement:
     def counters(self) -> tuple[int, int]:
         counter, spends, _ = self._vault.get("element", _COUNTERS)
         return counter, spends
+
+    def has_spent(self, outpoint: bytes) -> bool:
+        return self._vault.get("spent", outpoint) is not None
 
     def sign_payment(self, payload: bytes) -> Signature:
         """Raises DoubleSpend, LimitPayment, LimitSpends, LimitHops, Malformed; then nothing was signed or noted."""

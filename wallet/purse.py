@@ -182,11 +182,15 @@ class Purse:
     # --- money ---------------------------------------------------------------------------------
 
     def tokens(self) -> dict[bytes, OfflineToken]:
-        """What the purse can spend now, by outpoint."""
+        """What this device's storage holds, by outpoint."""
         return {name: OfflineToken(*fields) for name, fields in self.vault.items("token")}
 
+    def spendable(self) -> dict[bytes, OfflineToken]:
+        """What the purse can spend now: a storage rolled back may hold what its element has spent already."""
+        return {name: token for name, token in self.tokens().items() if not self.element.has_spent(name)}
+
     def balance_tiyn(self) -> int:
-        return sum(token.amount_tiyn for token in self.tokens().values())
+        return sum(token.amount_tiyn for token in self.spendable().values())
 
     def sent(self) -> list[Sent]:
         """Payments that this purse made."""

@@ -617,7 +617,7 @@ class Model:
     # --- what falls due ------------------------------------------------------------------------
 
     def sweep(self, message: Message) -> None:
-        due = dict((name, time) for time, name in self.due())
+        due = dict((name, time) for time, name in self.due(self.time))
         if any(name not in due for name in message["outpoints"]):
             raise Refused("role_refused")
         for index, name in enumerate(message["outpoints"]):
@@ -634,13 +634,13 @@ class Model:
                 online = self.certificates[self.current[leaf.owner]].online
                 self.tokens[made] = Output(online, returned, leaf.purpose)
 
-    def due(self) -> list[tuple[int, bytes]]:
-        """(due time, outpoint) of all that may be swept now."""
-        leaves = [(leaf.final_at, name) for name, leaf in self.live().items() if leaf.final_at <= self.time]
+    def due(self, until: int) -> list[tuple[int, bytes]]:
+        """(due time, outpoint) of all that may be swept at this time."""
+        leaves = [(leaf.final_at, name) for name, leaf in self.live().items() if leaf.final_at <= until]
         marked = [
             (self.purposes[token.purpose]["expires"], name)
             for name, token in self.tokens.items()
-            if token.purpose is not None and self.purposes[token.purpose]["expires"] <= self.time
+            if token.purpose is not None and self.purposes[token.purpose]["expires"] <= until
         ]
         return sorted(leaves + marked)
 

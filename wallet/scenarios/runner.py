@@ -35,15 +35,22 @@ class StepResult:
 OnStep = Callable[[Step, StepResult], None]
 
 
-def play(scenario: Scenario, directory: Path, on_step: OnStep | None = None) -> Report:
+def play(
+    scenario: Scenario,
+    directory: Path,
+    on_step: OnStep | None = None,
+    on_payment: Callable[[bytes], None] | None = None,
+) -> Report:
     """Play a scenario in an empty directory; the ledger and the wallets stay there.
+
+    ``on_step`` is told of every step, ``on_payment`` gets the bytes of every offline PAYMENT that was emitted.
 
     Raises:
         TengeError: the economy itself could not be founded. A failing step is in the report instead.
     """
     economy = Economy.found(scenario, directory)
     try:
-        player = _Player(economy)
+        player = _Player(economy, on_payment)
         results = []
         for step in scenario.steps:
             result = player.run(step)
@@ -58,8 +65,9 @@ def play(scenario: Scenario, directory: Path, on_step: OnStep | None = None) -> 
 class _Player:
     """Carries out steps; keeps what later steps refer to."""
 
-    def __init__(self, economy: Economy) -> None:
+    def __init__(self, economy: Economy, on_payment: Callable[[bytes], None] | None) -> None:
         self.economy = economy
+        self._on_payment = on_payment
         self.payments = Payments(economy)
         self._forgeries: dict[str, str] = {}
         self._backups: dict[str, Path] = {}
@@ -147,6 +155,8 @@ class _Player:
         bundle = payer_purse.pay(invoice, self.economy.purpose(step.fields.get("purpose")))
         payment_id = self.payments.id_of(bundle)
         self.payments.note(step, Payment(payer.name, payee.name, step.amount_tiyn(), payment_id))
+        if self._on_payment:
+            self._on_payment(bundle)
         there.send(bundle)
         back.send(payee_purse.accept(there.receive()))
         payer_purse.finish(payment_id, back.receive())

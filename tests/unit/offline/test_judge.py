@@ -1,0 +1,227 @@
+"""One offline payment, judged from bytes alone: each guard refuses for exactly one thing that is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pytest
+
+from cbdc.errors import (
+    AmountMismatch,
+    AncestryBroken,
+    CertificateExpired,
+    Expired,
+    LimitHops,
+    LimitPayment,
+    LimitSpends,
+    NotOwner,
+    PurposeMismatch,
+    PurposeRefused,
+    TengeError,
+    TrustListStale,
+    WrongPayee,
+)
+from cbdc.formats.certificates import Certificate, Holder, Merchant, PurseLimits
+from cbdc.formats.tokens import Output
+from cbdc.messages.bodies import OfflineTerms, Transfer
+from cbdc.offline.judge import Parties, judge
+from cbdc.policy import DAY_S
+from cbdc.purposes.conditions import PayeeMcc, PerPayment
+from cbdc.purposes.definition import Definition, MarkRule
+from cbdc.state.records import OfflineToken
+from tests.support import NOW_S
+
+PAYER, PAYEE, THIRD, PURPOSE = (bytes([number]) * 32 for number in (1, 2, 3, 4))
+LIMITS = PurseLimits(holding_tiyn=1000, payment_tiyn=800, spends=3, hops=2)
+TRUST_LIST_DAYS = 3
+MEALS = Definition("meals", ("Meals",) * 3, PAYER, PAYER, PayeeMcc(("5812",)), MarkRule.CLEARS, NOW_S + 100)
+
+
+def purse(name: str, key: bytes, **changes: object) -> Certificate:
+    fields = {
+        "id": key,
+        "bank": "altyn",
+        "subject": name,
+        "key": key,
+        "issued_s": 0,
+        "expires_s": NOW_S + 1,
+        "holder": Holder.PERSON,
+        "tier": 1,
+        "merchant": Merchant("990140000383", "5812", "75"),
+        "limits": LIMITS,
+        "online_key": THIRD,
+    } | changes
+    return Certificate(**fields)
+
+
+def token(amount_tiyn: int = 700, **changes: object) -> OfflineToken:
+    fields = {
+        "owner": PAYER,
+        "amount_tiyn": amount_tiyn,
+        "purpose": None,
+        "spend_until_s": NOW_S,
+        "final_at_s": NOW_S + 9,
+        "hops": 0,
+        "spenders": [],
+        "returned": False,
+    } | changes
+    return OfflineToken(**fields)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A payment of 700: 500 to the payee, 200 change; everything about it is right."""
+
+    inputs: tuple[OfflineToken, ...] = (token(),)
+    outputs: tuple[Output, ...] = (Output(PAYEE, 500, None), Output(PAYER, 200, None))
+    signers: frozenset[bytes] = frozenset({PAYER})
+    payer: Certificate = purse("aida", PAYER)
+    payee: Certificate = purse("bolat", PAYEE)
+    terms: OfflineTerms = OfflineTerms(bytes(32), PAYEE, 1, 3, 1, NOW_S, NOW_S)
+    definition: Definition = MEALS
+
+    def judge(self) -> list[OfflineToken]:
+        names = tuple(bytes([number]) * 34 for number in range(len(self.inputs)))
+        transfer = Transfer(names, self.outputs, NOW_S, None, self.terms)
+        parties = Parties(self.payer, self.payee)
+        return judge(
+            transfer, self.terms, self.signers, self.inputs, parties, lambda _: self.definition, TRUST_LIST_DAYS
+        )
+
+
+RIGHT = Case()
+MARKED = replace(
+    RIGHT,
+    inputs=(token(purpose=PURPOSE),),
+    outputs=(Output(PAYEE, 500, PURPOSE), Output(PAYER, 200, PURPOSE)),
+)
+
+
+def terms(**changes: int | bytes) -> OfflineTerms:
+    return replace(RIGHT.terms, **changes)
+
+
+def test_a_right_payment() -> None:
+    assert RIGHT.judge() == [token(500, owner=PAYEE, hops=1), token(200)]
+
+
+def test_a_marked_payment() -> None:
+    assert MARKED.judge() == [token(500, owner=PAYEE, hops=1), token(200, purpose=PURPOSE)]
+
+
+def test_a_merge_takes_the_worst_of_each() -> None:
+    inputs = (token(300, hops=1, spend_until_s=NOW_S + 5), token(400, final_at_s=NOW_S + 3))
+    made = replace(RIGHT, inputs=inputs, terms=terms(hop=2)).judge()
+    assert made == [
+        token(500, owner=PAYEE, hops=2, final_at_s=NOW_S + 3),
+        token(200, hops=1, final_at_s=NOW_S + 3),
+    ]
+
+
+def test_everything_just_within_its_bound() -> None:
+    case = replace(
+        RIGHT,
+        inputs=(token(900, hops=LIMITS.hops - 1),),
+        outputs=(Output(PAYEE, 799, None), Output(PAYEE, 1, None), Output(PAYER, 100, None)),
+        terms=terms(hop=LIMITS.hops, trust_list_s=NOW_S - TRUST_LIST_DAYS * DAY_S),
+    )
+    assert [made.amount_tiyn for made in case.judge()] == [799, 1, 100]
+
+
+WRONG: dict[str, tuple[type[TengeError], Case]] = {
+    "payer's certificate expired": (CertificateExpired, replace(RIGHT, payer=purse("aida", PAYER, expires_s=NOW_S))),
+    "payee's certificate expired": (CertificateExpired, replace(RIGHT, payee=purse("bolat", PAYEE, expires_s=NOW_S))),
+    "payer is a wallet": (NotOwner, replace(RIGHT, payer=purse("aida", PAYER, limits=None))),
+    "payee is a wallet": (WrongPayee, replace(RIGHT, payee=purse("bolat", PAYEE, limits=None))),
+    "names another payee": (WrongPayee, replace(RIGHT, terms=terms(payee_certificate=THIRD))),
+    "payer pays himself": (
+        WrongPayee,
+        replace(RIGHT, payee=purse("aida", PAYER), terms=terms(payee_certificate=PAYER)),
+    ),
+    "trust list too old": (
+        TrustListStale,
+        replace(RIGHT, terms=terms(trust_list_s=NOW_S - TRUST_LIST_DAYS * DAY_S - 1)),
+    ),
+    "token past its day": (Expired, replace(RIGHT, inputs=(token(spend_until_s=NOW_S - 1),))),
+    "one of two tokens past its day": (
+        Expired,
+        replace(RIGHT, inputs=(token(300), token(400, spend_until_s=NOW_S - 1))),
+    ),
+    "signed by another": (NotOwner, replace(RIGHT, signers=frozenset({PAYEE}))),
+    "signed by two": (NotOwner, replace(RIGHT, signers=frozenset({PAYER, PAYEE}))),
+    "unsigned": (NotOwner, replace(RIGHT, signers=frozenset())),
+    "another's token": (NotOwner, replace(RIGHT, inputs=(token(owner=THIRD),))),
+    "one of two tokens another's": (NotOwner, replace(RIGHT, inputs=(token(300), token(400, owner=THIRD)))),
+    "output to a third": (
+        WrongPayee,
+        replace(RIGHT, outputs=(Output(PAYEE, 500, None), Output(THIRD, 200, None))),
+    ),
+    "too much": (AmountMismatch, replace(RIGHT, outputs=(Output(PAYEE, 701, None),))),
+    "too little": (AmountMismatch, replace(RIGHT, outputs=(Output(PAYEE, 699, None),))),
+    "mark washed off": (PurposeMismatch, replace(MARKED, outputs=RIGHT.outputs)),
+    "mark out of nothing": (PurposeMismatch, replace(RIGHT, outputs=MARKED.outputs)),
+    "above the limit per payment": (
+        LimitPayment,
+        replace(RIGHT, inputs=(token(801),), outputs=(Output(PAYEE, 801, None),)),
+    ),
+    "above the limit in two outputs": (
+        LimitPayment,
+        replace(RIGHT, inputs=(token(801),), outputs=(Output(PAYEE, 800, None), Output(PAYEE, 1, None))),
+    ),
+    "too many spends": (LimitSpends, replace(RIGHT, terms=terms(spends=LIMITS.spends + 1))),
+    "too many hops": (
+        LimitHops,
+        replace(RIGHT, inputs=(token(hops=LIMITS.hops),), terms=terms(hop=LIMITS.hops + 1)),
+    ),
+    "hop too low": (AncestryBroken, replace(RIGHT, inputs=(token(hops=1),), terms=terms(hop=1))),
+    "hop too high": (AncestryBroken, replace(RIGHT, terms=terms(hop=2))),
+    "purpose refuses": (PurposeRefused, replace(MARKED, payee=purse("bolat", PAYEE, merchant=None))),
+    "purpose refuses the sum": (
+        PurposeRefused,
+        replace(
+            MARKED,
+            outputs=(Output(PAYEE, 300, PURPOSE), Output(PAYEE, 400, PURPOSE)),
+            definition=replace(MEALS, condition=PerPayment(699)),
+        ),
+    ),
+    "purpose expired": (Expired, replace(MARKED, definition=replace(MEALS, expires_s=NOW_S))),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_refused(case: str) -> None:
+    error, wrong = WRONG[case]
+    with pytest.raises(TengeError) as caught:
+        wrong.judge()
+    assert type(caught.value) is error
+
+
+def test_the_first_guard_names_the_code() -> None:
+    """Certificates come before time, time before ownership, ownership before amounts, amounts before limits."""
+    broken = replace(
+        RIGHT,
+        payer=purse("aida", PAYER, expires_s=NOW_S),
+        inputs=(token(9_999, owner=THIRD, spend_until_s=0, hops=9),),
+        outputs=(Output(PAYEE, 9_998, PURPOSE),),
+    )
+    repairs = (
+        {"payer": RIGHT.payer},
+        {"inputs": (token(9_999, owner=THIRD, hops=9),)},
+        {"inputs": (token(9_999, hops=9),)},
+        {"outputs": (Output(PAYEE, 9_999, None),)},
+        {"inputs": (token(800, hops=9),), "outputs": (Output(PAYEE, 800, None),)},
+    )
+    codes = []
+    for repair in ({}, *repairs):
+        broken = replace(broken, **repair)
+        with pytest.raises(TengeError) as caught:
+            broken.judge()
+        codes.append(caught.value.code)
+    assert codes == [
+        "certificate_expired",
+        "expired",
+        "not_owner",
+        "amount_mismatch",
+        "limit_payment",
+        "limit_hops",
+    ]

@@ -1,0 +1,76 @@
+"""A purpose's definition: its form and what it decides."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from cbdc.errors import Expired, FormError, Malformed, PurposeRefused, TooLarge
+from cbdc.limits import MAX_NAME_CHARS, MAX_TITLE_CHARS
+from cbdc.purposes.conditions import Payment, PerPayment
+from cbdc.purposes.definition import Definition, MarkRule
+
+MEALS = Definition(
+    "meals", ("Meals", "Tamaq", "Obedy"), bytes(32), bytes(31) + b"1", PerPayment(500), MarkRule.CLEARS, 1000
+)
+PAYMENT = Payment("altyn/aida", "altyn/canteen", None, None, 500, 999)
+
+
+def test_round_trip() -> None:
+    assert Definition.from_cbor(MEALS.to_cbor()) == MEALS
+
+
+@pytest.mark.parametrize(
+    ("index", "value", "error"),
+    [
+        (0, "", Malformed),
+        (0, "x" * (MAX_NAME_CHARS + 1), TooLarge),
+        (0, "me\nals", Malformed),
+        (1, ["Meals", "Tamaq"], Malformed),
+        (1, ["Meals", "Tamaq", "x" * (MAX_TITLE_CHARS + 1)], TooLarge),
+        (2, bytes(31), Malformed),
+        (3, bytes(33), Malformed),
+        (4, ["per_payment", -1], Malformed),
+        (5, "keeps it", Malformed),
+        (5, 1, Malformed),
+        (5, ["clears"], Malformed),
+        (6, -1, Malformed),
+        (6, 1.5, Malformed),
+        (6, 10**12, TooLarge),
+    ],
+)
+def test_malformed(index: int, value: object, error: type[FormError]) -> None:
+    fields = MEALS.to_cbor()
+    fields[index] = value
+    with pytest.raises(error) as caught:
+        Definition.from_cbor(fields)
+    assert type(caught.value) is error
+
+
+def test_a_definition_has_seven_fields() -> None:
+    for fields in (MEALS.to_cbor()[:-1], [*MEALS.to_cbor(), 1], {}, None):
+        with pytest.raises(Malformed):
+            Definition.from_cbor(fields)
+
+
+def test_a_refusal_explains_itself() -> None:
+    MEALS.check(PAYMENT)
+    with pytest.raises(PurposeRefused, match="Meals") as caught:
+        MEALS.check(replace(PAYMENT, amount_tiyn=501))
+    assert caught.value.values == {
+        "purpose": "meals",
+        "condition": "per_payment",
+        "found": "5.01",
+        "wanted": "at most 5.00",
+    }
+
+
+def test_open_until_the_expiry() -> None:
+    MEALS.check_open(999)
+    with pytest.raises(Expired):
+        MEALS.check_open(1000)
+
+
+def test_the_mark_clears() -> None:
+    assert MEALS.mark_after(bytes(32)) is None

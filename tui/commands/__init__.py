@@ -1,0 +1,1 @@
+"""One module for each group of `tenge` commands: it presents what a headless call returns."""

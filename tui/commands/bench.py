@@ -1,0 +1,37 @@
+"""`tenge bench`: what this machine does, as ratios to raw signature verification in the same run."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from tui.output import Json, err, out, print_json, refusals
+from wallet import benchmark
+
+
+def bench(
+    transfers: Annotated[int, typer.Option(min=500, max=1_000_000, help="Transfers in each ledger run.")] = 10_000,
+    as_json: Json = False,
+) -> None:
+    """Measure raw verification, durable transfers, reconciled hops and offline payload sizes.
+
+    Examples:
+        tenge bench
+        tenge bench --transfers 2000 --json
+    """
+    with refusals(as_json), tempfile.TemporaryDirectory(prefix="tenge-bench-") as directory:
+        with err.status("measuring") as status:
+            figures = benchmark.run(Path(directory), transfers, lambda what: status.update(what))
+    if as_json:
+        print_json(figures)
+        return
+    table = Table("figure", "value", title="Digital Tenge benchmark")
+    table.columns[1].justify = "right"
+    for group, rows in figures.items():
+        for name, value in rows.items():
+            table.add_row(f"{group}.{name}", f"{value:,.3f}" if isinstance(value, float) else f"{value:,}")
+    out.print(table)

@@ -1,0 +1,241 @@
+"""`tenge ledger`: found, look at, verify, audit and export a ledger."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
+from rich.progress import Progress, TextColumn
+from rich.table import Table
+
+from cbdc.amounts import format_tenge, show_tenge
+from cbdc.errors import LedgerBusy, LedgerCorrupt, Malformed
+from cbdc.formats.ed25519 import SigningKey
+from cbdc.log import checkpoint, entries
+from cbdc.messages.message import decode
+from cbdc.policy import Policy
+from cbdc.service import audit as auditor
+from cbdc.service.founding import Governor
+from cbdc.service.ledger import Identity, Ledger
+from cbdc.store.sqlite import SqliteStore
+from tui.output import Json, err, out, print_json, refusals
+
+app = typer.Typer(no_args_is_help=True, help="Found, look at, verify, audit and export a ledger.")
+
+Where = Annotated[Path, typer.Argument(help="The ledger's directory, or its ledger.db.")]
+Root = Annotated[
+    str | None, typer.Option("--root", help="The pinned root key (64 hex digits); default: root.pub beside it.")
+]
+PASSPHRASE_VARIABLE = "TENGE_PASSPHRASE"
+
+
+@app.command()
+def init(
+    directory: Annotated[Path, typer.Argument(help="A new directory.")],
+    name: Annotated[str, typer.Option(help="The network's name.")] = "Digital Tenge",
+    as_json: Json = False,
+) -> None:
+    """Found a network: governor's root, operator, genesis entry. Keys are encrypted with a passphrase.
+
+    The passphrase is asked for, or taken from TENGE_PASSPHRASE where there is no terminal.
+
+    Examples:
+        tenge ledger init ./my-ledger --name "Test Tenge"
+    """
+    with refusals(as_json):
+        path = directory / "ledger.db"
+        if path.exists():
+            raise LedgerBusy("there is a ledger already", path=path)
+        passphrase = _new_passphrase()
+        governor_seed, operator_seed = secrets.token_bytes(32), secrets.token_bytes(32)
+        governor, operator = Governor.from_seed(governor_seed), SigningKey(operator_seed)
+        now_s = int(time.time())
+        genesis = governor.genesis(name, "Operator", operator.public, Policy(), now_s)
+        with Ledger(SqliteStore.create(path), Identity(governor.network, name, operator)) as ledger:
+            ledger.submit(genesis).result()
+        (directory / "root.pub").write_text(governor.network.hex() + "\n", encoding="ascii")
+        for role, seed in (("governor", governor_seed), ("operator", operator_seed)):
+            _write_key(directory / "keys" / f"{role}.pem", seed, passphrase)
+        vkey = checkpoint.verifier_key(checkpoint.origin_of(name), operator.public)
+        if as_json:
+            print_json({"ok": True, "path": str(path), "root": governor.network.hex(), "vkey": vkey})
+        else:
+            out.print(f"Founded [bold]{name}[/] in {path}\nroot key   {governor.network.hex()}\nlog key    {vkey}")
+            out.print("Keys are in keys/, encrypted. Keep the governor's somewhere else.")
+
+
+@app.command()
+def status(where: Where, as_json: Json = False) -> None:
+    """Show size, time, checkpoint and supply.
+
+    Examples:
+        tenge ledger status /tmp/market/ledger
+    """
+    with refusals(as_json):
+        store = SqliteStore.read(_path(where))
+        latest = store.latest_checkpoint()
+        report = auditor.report_supply(store, _root(where, None))
+        facts: dict[str, Any] = {
+            "entries": store.size(),
+            "ledger_time_s": store.stored_ledger_time_s(),
+            "checkpoint": latest[1] if latest else None,
+            "supply": format_tenge(report.supply.issued_tiyn - report.supply.redeemed_tiyn),
+        }
+        store.close()
+        if as_json:
+            print_json(facts)
+            return
+        when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(facts["ledger_time_s"]))
+        out.print(f"{facts['entries']} entries, ledger time {when}, supply {facts['supply']} tenge\n")
+        out.print(facts["checkpoint"] or "no checkpoint yet", soft_wrap=True)
+
+
+@app.command()
+def verify(where: Where, root: Root = None, as_json: Json = False) -> None:
+    """Re-execute the whole log from its bytes; check every signature, root, row and invariant.
+
+    Examples:
+        tenge ledger verify /tmp/market/ledger
+    """
+    with refusals(as_json):
+        store = SqliteStore.read(_path(where))
+        columns = (*Progress.get_default_columns(), TextColumn("{task.completed} entries"))
+        with Progress(*columns, console=err, transient=True, disable=as_json or not err.is_terminal) as progress:
+            task = progress.add_task("re-executing", total=None)
+            verdict = auditor.verify_ledger(
+                store, _root(where, root), lambda done, total: progress.update(task, completed=done, total=total)
+            )
+        store.close()
+        facts = {
+            "ok": True,
+            "entries": verdict.entries,
+            "checkpoints": verdict.checkpoints,
+            "signatures": verdict.signatures,
+            "log_root": verdict.log_root.hex(),
+            "state_root": verdict.state_root.hex(),
+            "invariants": verdict.laws,
+        }
+        if as_json:
+            print_json(facts)
+            return
+        out.print(
+            f"[bold green]The ledger is sound.[/] {verdict.entries} entries re-executed, {verdict.signatures} signatures "
+            f"and {verdict.checkpoints} checkpoints checked, every stored row compared.",
+            soft_wrap=True,
+        )
+        out.print(f"log root   {verdict.log_root.hex()}\nstate root {verdict.state_root.hex()}", soft_wrap=True)
+
+
+@app.command()
+def audit(where: Where, as_json: Json = False) -> None:
+    """Print the supply by pool, participant and purpose.
+
+    Examples:
+        tenge ledger audit /tmp/market/ledger
+    """
+    with refusals(as_json):
+        store = SqliteStore.read(_path(where))
+        report = auditor.report_supply(store, _root(where, None))
+        store.close()
+        s = report.supply
+        pools = {
+            "online": s.online_tiyn,
+            "offline pool": s.pool_tiyn,
+            "reserves": s.reserves_tiyn,
+            "issued": s.issued_tiyn,
+            "redeemed": s.redeemed_tiyn,
+            "owed to the pool": report.claims_tiyn,
+        }
+        groups = {
+            "pool": pools,
+            "participant": report.online_by_participant,
+            "purpose": report.marked_by_purpose,
+        }
+        if as_json:
+            print_json({g: {n: format_tenge(v) for n, v in rows.items()} for g, rows in groups.items()})
+            return
+        for group, rows in groups.items():
+            table = Table(group, "tenge", title=f"Supply by {group}")
+            table.columns[1].justify = "right"
+            for name, amount_tiyn in rows.items():
+                table.add_row(name, show_tenge(amount_tiyn))
+            out.print(table)
+
+
+@app.command()
+def export(
+    where: Where,
+    to: Annotated[Path | None, typer.Option("--out", help="A file to write; default: standard output.")] = None,
+) -> None:
+    """Write the log as JSON lines: entries with their bytes and leaves, and checkpoints.
+
+    Examples:
+        tenge ledger export /tmp/market/ledger --out log.jsonl
+    """
+    with refusals(False):
+        store, root = SqliteStore.read(_path(where)), _root(where, None)
+        target = to.open("w", encoding="utf-8") if to else sys.stdout
+        try:
+            notes = dict(store.checkpoints())
+            for index, data, leaf in store.entries():
+                time_s, raw = entries.decode(data)
+                message = decode(raw, root)
+                line: dict[str, Any] = {"index": index, "time_s": time_s, "kind": message.kind.name.lower()}
+                line |= {"id": message.id.hex(), "entry": data.hex(), "leaf": leaf.hex()}
+                if index + 1 in notes:
+                    line["checkpoint"] = notes[index + 1]
+                target.write(json.dumps(line) + "\n")
+        finally:
+            store.close()
+            if to:
+                target.close()
+
+
+# --- where things are --------------------------------------------------------------------------
+
+
+def _path(where: Path) -> Path:
+    return where / "ledger.db" if where.is_dir() else where
+
+
+def _root(where: Path, given: str | None) -> bytes:
+    """The pinned root key: as given, or from root.pub beside the ledger."""
+    text = given
+    if text is None:
+        pin = _path(where).with_name("root.pub")
+        if not pin.is_file():
+            raise LedgerCorrupt("there is no pinned root key: give --root", path=pin)
+        text = pin.read_text(encoding="ascii").strip()
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise Malformed("a root key is 64 hex digits")
+    return key
+
+
+def _new_passphrase() -> str:
+    given = os.environ.get(PASSPHRASE_VARIABLE)
+    if given:
+        return given
+    if not sys.stdin.isatty():
+        raise Malformed(f"no terminal to ask for a passphrase: set {PASSPHRASE_VARIABLE}")
+    return str(typer.prompt("Passphrase for the keys", hide_input=True, confirmation_prompt=True))
+
+
+def _write_key(path: Path, seed: bytes, passphrase: str) -> None:
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    pem = Ed25519PrivateKey.from_private_bytes(seed).private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(passphrase.encode())
+    )
+    path.touch(mode=0o600, exist_ok=False)
+    path.write_bytes(pem)
