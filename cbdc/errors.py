@@ -53,6 +53,8 @@ class FormError(TengeError):
 
 
 class Malformed(FormError):
+    """Not the shape that a format asks for."""
+
     code = "malformed"
 
 
@@ -63,6 +65,8 @@ class NotCanonical(FormError):
 
 
 class TooLarge(FormError):
+    """Above a bound of `cbdc.limits`."""
+
     code = "too_large"
 
 
@@ -70,22 +74,32 @@ class TooLarge(FormError):
 
 
 class BadSignature(TengeError):
+    """A signature does not hold, strictly, for this key, kind and network."""
+
     code = "bad_signature"
 
 
 class NotEnrolled(TengeError):
+    """A key or certificate that no admitted bank vouches for."""
+
     code = "not_enrolled"
 
 
 class CertificateRevoked(TengeError):
+    """On the deny-list."""
+
     code = "certificate_revoked"
 
 
 class CertificateExpired(TengeError):
+    """Past its validity."""
+
     code = "certificate_expired"
 
 
 class TrustListStale(TengeError):
+    """The device has not synced for longer than the policy allows."""
+
     code = "trust_list_stale"
 
 
@@ -96,10 +110,14 @@ class RoleRefused(TengeError):
 
 
 class NotSponsor(TengeError):
+    """Only the purpose's sponsor may do this."""
+
     code = "not_sponsor"
 
 
 class NotOwner(TengeError):
+    """Not signed by exactly the owners of what is spent."""
+
     code = "not_owner"
 
 
@@ -107,6 +125,8 @@ class NotOwner(TengeError):
 
 
 class Expired(TengeError):
+    """Past the time until which it may be used."""
+
     code = "expired"
 
 
@@ -123,26 +143,38 @@ class DoubleSpend(TengeError):
 
 
 class Replayed(TengeError):
+    """Carried out before; it counts once."""
+
     code = "replayed"
 
 
 class InsufficientFunds(TengeError):
+    """Not enough money that may be spent there."""
+
     code = "insufficient_funds"
 
 
 class AmountMismatch(TengeError):
+    """Value would appear or vanish."""
+
     code = "amount_mismatch"
 
 
 class AncestryBroken(TengeError):
+    """A token cannot be traced back to what the ledger knows."""
+
     code = "ancestry_broken"
 
 
 class WrongPayee(TengeError):
+    """Meant for somebody else."""
+
     code = "wrong_payee"
 
 
 class ReserveShort(TengeError):
+    """The bank owes the offline pool."""
+
     code = "reserve_short"
 
 
@@ -150,18 +182,26 @@ class ReserveShort(TengeError):
 
 
 class LimitPayment(TengeError):
+    """Above the limit for one payment."""
+
     code = "limit_payment"
 
 
 class LimitHolding(TengeError):
+    """Above what may be held."""
+
     code = "limit_holding"
 
 
 class LimitSpends(TengeError):
+    """More payments since the last sync than allowed."""
+
     code = "limit_spends"
 
 
 class LimitHops(TengeError):
+    """Too many changes of owner since the load."""
+
     code = "limit_hops"
 
 
@@ -178,10 +218,14 @@ class PurposeMismatch(TengeError):
 
 
 class PrivacyLimit(TengeError):
+    """Above what a privacy level allows."""
+
     code = "privacy_limit"
 
 
 class QuorumNotMet(TengeError):
+    """Not enough of those who must agree."""
+
     code = "quorum_not_met"
 
 
@@ -219,10 +263,14 @@ class ProofInvalid(TengeError):
 
 
 class WrongPassword(TengeError):
+    """The password does not open it."""
+
     code = "wrong_password"
 
 
 class WalletCorrupt(TengeError):
+    """What is on disk is not a wallet, or was changed."""
+
     code = "wallet_corrupt"
 
 

@@ -52,9 +52,11 @@ def run(directory: Path, transfers: int, report: Report) -> Figures:
     raw = _raw()
     report("durable transfers, one signature each")
     with _Bench(directory / "one") as bench:
-        one = bench.transfers(transfers, owners_each=1)
+        one = bench.transfers(transfers, inputs=1, outputs=1)
+        report("durable transfers with change")
+        change = bench.transfers(max(500, transfers // 2), inputs=1, outputs=2)
         report("durable transfers, two inputs by two owners")
-        two = bench.transfers(max(500, transfers // 2), owners_each=2)
+        two = bench.transfers(max(500, transfers // 2), inputs=2, outputs=2)
         report("reconciled hops")
         hops_per_s = bench.reconcile(max(500, transfers // 4))
     report("offline payloads")
@@ -66,6 +68,8 @@ def run(directory: Path, transfers: int, report: Report) -> Figures:
             "ratio": one.per_s / all_cores,
             "p50_ms": one.p50_ms,
             "p99_ms": one.p99_ms,
+            "one_in_two_out_per_s": change.per_s,
+            "one_in_two_out_ratio": change.per_s / all_cores,
             "two_in_two_out_per_s": two.per_s,
             "two_in_two_out_ratio": 2 * two.per_s / all_cores,
         },
@@ -176,16 +180,17 @@ class _Bench:
             tokens += [(outpoint(made, i), owner) for i, owner in enumerate(owners)]
         return tokens[:count]
 
-    def transfers(self, count: int, *, owners_each: int) -> Throughput:
-        """Distinct transfers of ``owners_each`` tokens of as many owners, two outputs each."""
-        tokens = self._fund(count * owners_each, 1_000_00)
+    def transfers(self, count: int, *, inputs: int, outputs: int) -> Throughput:
+        """Distinct transfers of ``inputs`` tokens by as many owners; a second output is change."""
+        tokens = self._fund(count * inputs, 1_000_00)
         messages = []
-        for start in range(0, len(tokens), owners_each):
-            part = tokens[start : start + owners_each]
-            total_tiyn = 1_000_00 * owners_each
+        for start in range(0, len(tokens), inputs):
+            part = tokens[start : start + inputs]
+            change_tiyn = 600_00 * (outputs - 1)
             payee, payer = self.owners[(part[0][1] + 7) % _OWNERS], self.owners[part[0][1]]
-            outputs = (Output(payee.public, 400_00, None), Output(payer.public, total_tiyn - 400_00, None))
-            body = Transfer(tuple(name for name, _ in part), outputs, _UNTIL_S)
+            made = [Output(payee.public, 1_000_00 * inputs - change_tiyn, None)]
+            made += [Output(payer.public, change_tiyn, None)] * (outputs - 1)
+            body = Transfer(tuple(name for name, _ in part), tuple(made), _UNTIL_S)
             keys = [self.owners[owner] for _, owner in part]
             messages.append(build(Kind.TRANSFER, body, keys, self.network))
         return self._drive(messages)

@@ -101,10 +101,8 @@ def issue(
         [limits.holding_tiyn, limits.payment_tiyn, limits.spends, limits.hops] if limits else None,
         online_key,
     ]
-    claims = {
-        **{ISS: bank, SUB: subject, EXP: expires_s, IAT: issued_s},
-        **{CNF: {1: {1: 1, -1: 6, -2: key}}, TENGE_CLAIM: ours},
-    }
+    claims: dict[int, cbor.Value] = {ISS: bank, SUB: subject, EXP: expires_s, IAT: issued_s}
+    claims |= {CNF: {1: {1: 1, -1: 6, -2: key}}, TENGE_CLAIM: ours}
     return cose.sign1(bank_key, Kind.CERTIFICATE, cbor.encode(claims), network)
 
 

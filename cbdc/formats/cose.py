@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Final
 
 from cbdc.errors import BadSignature, Malformed
@@ -137,7 +138,7 @@ def decode(data: bytes, *, max_bytes: int = MAX_MESSAGE_BYTES) -> Signed:
         raise Malformed("not a kind of message that the ledger knows")
     payload = cbor.bytes_up_to(payload, "payload", max_bytes)
     signatures = tuple(map(_signature, cbor.array_up_to(signers, "signatures", MAX_SIGNATURES)))
-    for before, after in zip(signatures, signatures[1:], strict=False):
+    for before, after in pairwise(signatures):
         if before.key >= after.key:
             raise Malformed("signers are not sorted and distinct")
     return Signed(kind, payload, signatures)

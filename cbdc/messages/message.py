@@ -120,7 +120,7 @@ def verify(message: Message) -> Verified:
     Raises:
         BadSignature: one of them does not hold.
     """
-    if not all([check.holds() for check in message.checks]):
+    if not all(check.holds() for check in message.checks):
         raise BadSignature("a signature does not hold", kind=message.kind.value)
     parts = tuple([_verified(part) for part in message.parts])
     return Verified(message.kind, message.id, message.body, message.signers, parts, message.certificates)

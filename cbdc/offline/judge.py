@@ -57,8 +57,8 @@ def judge(
     format: certificates, time, ownership, amounts, limits, purpose.
 
     Raises:
-        CertificateExpired, TrustListStale, WrongPayee, Expired, NotOwner, AmountMismatch, PurposeMismatch, LimitPayment,
-        LimitSpends, LimitHops, AncestryBroken, PurposeRefused.
+        CertificateExpired, TrustListStale, WrongPayee, Expired, NotOwner, AmountMismatch, PurposeMismatch,
+        LimitPayment, LimitSpends, LimitHops, AncestryBroken, PurposeRefused.
     """
     payer, payee, limits = parties.payer, parties.payee, parties.payer_limits()
     for certificate in (payer, payee):
@@ -75,10 +75,7 @@ def judge(
         raise NotOwner("a purse spends exactly its own tokens", payer=payer.key)
     if any(output.owner not in (payer.key, payee.key) for output in transfer.outputs):
         raise WrongPayee("an output goes to a third party")
-    check_conserved(
-        ((token.amount_tiyn, token.purpose) for token in inputs),
-        ((output.amount_tiyn, output.purpose) for output in transfer.outputs),
-    )
+    check_conserved(inputs, transfer.outputs)
     hop = max(token.hops for token in inputs) + 1
     _check_limits(transfer, terms, hop, limits, payee.key)
     marks = marks_after(

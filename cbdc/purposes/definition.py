@@ -81,6 +81,4 @@ class Definition:
 
     def mark_after(self, mark: bytes) -> bytes | None:
         """The mark on the payee's token after an allowed payment with tokens marked ``mark``."""
-        match self.mark:
-            case MarkRule.CLEARS:
-                return None
+        return None if self.mark is MarkRule.CLEARS else mark

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Protocol
 
 from cbdc.errors import AmountMismatch, PurposeMismatch
 from cbdc.formats.certificates import Certificate
@@ -11,23 +12,27 @@ from cbdc.purposes.conditions import Payment
 from cbdc.purposes.definition import Definition
 
 
-def check_conserved(
-    inputs: Iterable[tuple[int, bytes | None]],
-    outputs: Iterable[tuple[int, bytes | None]],
-    leaving_tiyn: int = 0,
-) -> None:
-    """Value is conserved purpose by purpose; ``leaving_tiyn`` of free value may leave the tokens.
+class Valued(Protocol):
+    """A token or an output: an amount in tiyn, of a purpose or (None) free."""
 
-    Args: pairs of (amount in tiyn, purpose).
+    @property
+    def amount_tiyn(self) -> int: ...
+
+    @property
+    def purpose(self) -> bytes | None: ...
+
+
+def check_conserved(inputs: Iterable[Valued], outputs: Iterable[Valued], leaving_tiyn: int = 0) -> None:
+    """Value is conserved purpose by purpose; ``leaving_tiyn`` of free value may leave the tokens.
 
     Raises:
         AmountMismatch: the totals differ. PurposeMismatch: they agree, but not within each purpose.
     """
     balance: dict[bytes | None, int] = {None: -leaving_tiyn}
-    for amount_tiyn, purpose in inputs:
-        balance[purpose] = balance.get(purpose, 0) + amount_tiyn
-    for amount_tiyn, purpose in outputs:
-        balance[purpose] = balance.get(purpose, 0) - amount_tiyn
+    for valued in inputs:
+        balance[valued.purpose] = balance.get(valued.purpose, 0) + valued.amount_tiyn
+    for valued in outputs:
+        balance[valued.purpose] = balance.get(valued.purpose, 0) - valued.amount_tiyn
     if not any(balance.values()):
         return
     total_tiyn = sum(balance.values())

@@ -90,11 +90,11 @@ def verify_ledger(store: SqliteStore, root_key: bytes, progress: Progress | None
         for expected, (index, data, leaf) in enumerate(store.entries()):
             if index != expected:
                 raise LedgerCorrupt("an entry is missing", where=f"entry {expected}")
-            with _naming(f"entry {index}"):
+            with _Naming(f"entry {index}"):
                 replay.follow(index, data, leaf)
             note = covering.pop(index + 1, None)
             if note is not None:
-                with _naming(f"checkpoint {index + 1}"):
+                with _Naming(f"checkpoint {index + 1}"):
                     _check_checkpoint(replay, note)
             if progress and (index % 64 == 0 or index + 1 == total):
                 progress(index + 1, total)
@@ -103,7 +103,7 @@ def verify_ledger(store: SqliteStore, root_key: bytes, progress: Progress | None
         raise LedgerCorrupt("the file cannot be read as a database", where="file", reason=str(error)) from None
 
 
-class _naming:
+class _Naming:
     """Turns any typed error inside into LedgerCorrupt that names the place."""
 
     def __init__(self, where: str) -> None:

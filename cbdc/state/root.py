@@ -8,7 +8,7 @@ Solana's SIMD-0215, whose test vectors we check. See docs/adr/0004-state-root.md
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from blake3 import blake3
@@ -16,42 +16,58 @@ from blake3 import blake3
 from cbdc.state.view import Change, Key
 
 SUM_BYTES: Final = 2048
-_LOW: Final = int.from_bytes(b"\xff\x7f" * 1024, "little")
-_HIGH: Final = int.from_bytes(b"\x00\x80" * 1024, "little")
+_EVEN: Final = int.from_bytes(b"\xff\xff\0\0" * (SUM_BYTES // 4), "little")
+_CARRY: Final = _EVEN + (_EVEN & ~(_EVEN << 1))
+"""2^16 in every 32-bit slot: what a slot borrows before a subtraction."""
+
+_MAX_IN_SLOT: Final = 1 << 15
+"""Numbers of 16 bits that a slot of 32 bits adds up before it must be folded; half of what would fit."""
 
 
 class LatticeHash:
-    """The running sum over a set of byte strings."""
+    """The running sum over a set of byte strings.
 
-    __slots__ = ("_sum",)
+    Even and odd lanes are added separately, each in slots of 32 bits, so that big integers add a thousand lanes at
+    once without a carry between them.
+    """
+
+    __slots__ = ("_even", "_odd")
 
     def __init__(self, sum_bytes: bytes = bytes(SUM_BYTES)) -> None:
         if len(sum_bytes) != SUM_BYTES:
             raise ValueError("a lattice sum is 2048 bytes")
-        self._sum = int.from_bytes(sum_bytes, "little")
+        total = int.from_bytes(sum_bytes, "little")
+        self._even, self._odd = total & _EVEN, (total >> 16) & _EVEN
 
     def add(self, element: bytes) -> None:
         """Put one element in."""
-        a, b = self._sum, _expand(element)
-        # lanes are added without carry between them: the low 15 bits first, then the top bit by exclusive or
-        self._sum = ((a & _LOW) + (b & _LOW)) ^ ((a ^ b) & _HIGH)
+        self.change([element], [])
 
     def remove(self, element: bytes) -> None:
         """Take one element out; the caller knows that it is in."""
-        a, b = self._sum, _expand(element)
-        self._sum = ((a | _HIGH) - (b & _LOW)) ^ ((a ^ b ^ _HIGH) & _HIGH)
+        self.change([], [element])
 
     def update(self, changes: Iterable[tuple[Key, Change]]) -> None:
         """Follow a delta's record changes."""
+        added, removed = [], []
         for key, change in changes:
             if change.before is not None:
-                self.remove(element(key, change.before))
+                removed.append(element(key, change.before))
             if change.after is not None:
-                self.add(element(key, change.after))
+                added.append(element(key, change.after))
+        self.change(added, removed)
+
+    def change(self, added: Sequence[bytes], removed: Sequence[bytes]) -> None:
+        """Put elements in and take others out."""
+        for start in range(0, max(len(added), len(removed)), _MAX_IN_SLOT):
+            plus_even, plus_odd = _sum(added[start : start + _MAX_IN_SLOT])
+            minus_even, minus_odd = _sum(removed[start : start + _MAX_IN_SLOT])
+            self._even = (self._even + plus_even + _CARRY - minus_even) & _EVEN
+            self._odd = (self._odd + plus_odd + _CARRY - minus_odd) & _EVEN
 
     def to_bytes(self) -> bytes:
         """The 2048-byte sum."""
-        return self._sum.to_bytes(SUM_BYTES, "little")
+        return (self._even | self._odd << 16).to_bytes(SUM_BYTES, "little")
 
     def root(self) -> bytes:
         """The 32-byte root."""
@@ -72,5 +88,11 @@ def root_of(records: Iterable[tuple[Key, bytes]]) -> bytes:
     return total.root()
 
 
-def _expand(element_bytes: bytes) -> int:
-    return int.from_bytes(blake3(element_bytes).digest(length=SUM_BYTES), "little")
+def _sum(elements: Iterable[bytes]) -> tuple[int, int]:
+    """The lane-wise sums modulo 2^16 of the elements' expansions: even lanes, odd lanes."""
+    even = odd = 0
+    for item in elements:
+        lanes = int.from_bytes(blake3(item).digest(length=SUM_BYTES), "little")
+        even += lanes & _EVEN
+        odd += (lanes >> 16) & _EVEN
+    return even & _EVEN, odd & _EVEN

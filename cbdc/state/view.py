@@ -118,13 +118,13 @@ def owner_of(value: bytes) -> bytes:
 class _Empty:
     ledger_time_s = 0
 
-    def get(self, key: Key) -> bytes | None:
+    def get(self, key: Key) -> bytes | None:  # noqa: ARG002 - nothing is there
         return None
 
-    def offline_of(self, owner: bytes) -> Iterable[bytes]:
+    def offline_of(self, owner: bytes) -> Iterable[bytes]:  # noqa: ARG002
         return ()
 
-    def consumers_of(self, thing: bytes) -> tuple[Consumed, ...]:
+    def consumers_of(self, thing: bytes) -> tuple[Consumed, ...]:  # noqa: ARG002
         return ()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from cbdc.state.records import HolderKind, KeyHolder, OfflineToken, Table, Token
+from cbdc.state.records import HolderKind, KeyHolder, OfflineToken, Table, fields_of
 from cbdc.state.view import Change, Key, View
 
 
@@ -45,8 +45,8 @@ def index_columns(key: Key, value: bytes) -> IndexColumns:
     """The index columns that follow from a record."""
     table = key[0]
     if table is Table.TOKEN:
-        token = Token.decode(value)
-        return IndexColumns(token.owner, token.purpose)
+        owner, _, purpose = fields_of(value)
+        return IndexColumns(owner, purpose)
     if table is Table.OFFLINE:
         leaf = OfflineToken.decode(value)
         return IndexColumns(leaf.owner, leaf.purpose, leaf.final_at_s if leaf.is_live else None)

@@ -36,13 +36,13 @@ def first_schema(db: sqlite_utils.Database) -> None:
     for statement in (
         "CREATE TABLE entries (idx INTEGER PRIMARY KEY, entry BLOB NOT NULL, leaf BLOB NOT NULL)",
         "CREATE TABLE checkpoints (size INTEGER PRIMARY KEY, note TEXT NOT NULL)",
-        "CREATE TABLE state (tbl INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,"
-        " owner BLOB, purpose BLOB, due_s INTEGER, PRIMARY KEY (tbl, key)) WITHOUT ROWID",
+        """CREATE TABLE state (tbl INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,
+           owner BLOB, purpose BLOB, due_s INTEGER, PRIMARY KEY (tbl, key)) WITHOUT ROWID""",
         "CREATE INDEX state_owner ON state (owner, tbl) WHERE owner IS NOT NULL",
         "CREATE INDEX state_purpose ON state (purpose) WHERE purpose IS NOT NULL",
         "CREATE INDEX state_due ON state (due_s) WHERE due_s IS NOT NULL",
-        "CREATE TABLE consumed (thing BLOB NOT NULL, message BLOB NOT NULL, idx INTEGER NOT NULL,"
-        " PRIMARY KEY (thing, message)) WITHOUT ROWID",
+        """CREATE TABLE consumed (thing BLOB NOT NULL, message BLOB NOT NULL, idx INTEGER NOT NULL,
+           PRIMARY KEY (thing, message)) WITHOUT ROWID""",
         "CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL)",
     ):
         db.execute(statement)
@@ -140,7 +140,7 @@ class SqliteStore:
         for start in range(0, len(wanted), _PREFETCH):
             part = wanted[start : start + _PREFETCH]
             marks = ",".join("?" * len(part))
-            query = f"SELECT key, value FROM state WHERE tbl = ? AND key IN ({marks})"
+            query = f"SELECT key, value FROM state WHERE tbl = ? AND key IN ({marks})"  # noqa: S608 - only marks
             for name, value in self._db.execute(query, (table, *part)):
                 found[table, name] = value
         return found

@@ -41,9 +41,9 @@ def apply(view: View, entry: Entry) -> Delta:
     if message.kind is not Kind.GENESIS and not draft.has_network():
         raise NotEnrolled("the ledger has no genesis yet")
     if type(message.body) is bodies.Reconcile or (type(message.body) is bodies.Transfer and message.body.terms):
-        refused, known = offline.reconcile(draft, entry.verified, message.body, entry.time_s)
+        refused, known = offline.reconcile(draft, message, entry.time_s)
         return replace(draft.finish(), refused=refused, known=known)
-    _HANDLERS[type(message.body)](draft, entry.verified, message.body, entry.time_s)
+    _HANDLERS[type(message.body)](draft, message, message.body, entry.time_s)
     return draft.finish()
 
 

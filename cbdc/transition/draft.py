@@ -43,9 +43,9 @@ class Draft:
 
     def finish(self) -> Delta:
         """The delta: every key that ended up different."""
-        changes = {}
+        known, changes = self._before, {}
         for key, after in self._changes.items():
-            before = self._original(key)
+            before = known[key] if key in known else self.view.get(key)
             if before != after:
                 changes[key] = Change(before, after)
         return Delta(changes, tuple(self._consumed))
@@ -53,9 +53,9 @@ class Draft:
     # --- raw access ----------------------------------------------------------------------------
 
     def _get(self, key: Key) -> bytes | None:
-        return self._changes[key] if key in self._changes else self._original(key)
-
-    def _original(self, key: Key) -> bytes | None:
+        """A record as it is in the draft; what the view says is kept for `finish`."""
+        if key in self._changes:
+            return self._changes[key]
         if key not in self._before:
             self._before[key] = self.view.get(key)
         return self._before[key]
@@ -242,14 +242,17 @@ def parsed_certificate(raw: bytes, network: bytes) -> Certificate:
 
 @lru_cache(maxsize=4096)
 def parsed_holder(value: bytes) -> KeyHolder:
+    """The record in a holder's value."""
     return KeyHolder.decode(value)
 
 
 @lru_cache(maxsize=64)
 def parsed_policy(value: bytes) -> Policy:
+    """The policy in a record's value."""
     return Policy.from_cbor(cbor.decode(value))
 
 
 @lru_cache(maxsize=1024)
 def parsed_definition(value: bytes) -> Definition:
+    """The definition in a record's value."""
     return Definition.from_cbor(cbor.decode(value))

@@ -174,6 +174,7 @@ def within_supply(issued_tiyn: int) -> None:
 
 
 def consume_all(draft: Draft, outpoints: Iterable[bytes], message_id: bytes) -> None:
+    """Take these tokens out of the unspent set."""
     for name in outpoints:
         draft.consume(name, message_id)
 

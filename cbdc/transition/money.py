@@ -55,7 +55,7 @@ def _take_out(draft: Draft, verified: Verified, body: Spend, amount_tiyn: int, b
         raise NotOwner("a bank gives up its own tokens only", bank=bank.name)
     if any(output.owner != bank.key for output in body.outputs):
         raise NotOwner("the change is the bank's own", bank=bank.name)
-    _check_conserved(body, tokens, amount_tiyn)
+    check_conserved(tokens, body.outputs, amount_tiyn)
     guards.consume_all(draft, body.inputs, verified.id)
     guards.create_all(draft, verified.id, body.outputs)
 
@@ -66,18 +66,10 @@ def transfer(draft: Draft, verified: Verified, body: Transfer, time_s: int) -> N
     guards.still_valid(body, time_s)
     tokens = guards.unspent(draft, body.inputs)
     guards.owned_by_signers(tokens, verified.signers)
-    _check_conserved(body, tokens, 0)
+    check_conserved(tokens, body.outputs)
     marks = _marks(draft, body, tokens, time_s)
     guards.consume_all(draft, body.inputs, verified.id)
     guards.create_all(draft, verified.id, body.outputs, marks)
-
-
-def _check_conserved(body: Spend, tokens: list[Token], leaving_tiyn: int) -> None:
-    check_conserved(
-        ((token.amount_tiyn, token.purpose) for token in tokens),
-        ((output.amount_tiyn, output.purpose) for output in body.outputs),
-        leaving_tiyn,
-    )
 
 
 def _marks(draft: Draft, body: Transfer, tokens: list[Token], time_s: int) -> list[bytes | None] | None:

@@ -39,6 +39,7 @@ def genesis(draft: Draft, verified: Verified, body: Genesis, time_s: int) -> Non
 
 
 def admit(draft: Draft, verified: Verified, body: Admit, time_s: int) -> None:
+    """The governor admits a bank."""
     guards.signed_by_root(draft, verified.signers)
     guards.not_done(draft, verified.id)
     if body.institution.role is not Role.BANK:
@@ -58,6 +59,7 @@ def _admit(draft: Draft, institution: x509.Institution, root_key: bytes, time_s:
 
 
 def dismiss(draft: Draft, verified: Verified, body: Dismiss, time_s: int) -> None:
+    """The governor withdraws a bank's admission; its certificates are trusted no longer."""
     guards.signed_by_root(draft, verified.signers)
     guards.not_done(draft, verified.id)
     found = draft.participant(body.name)
@@ -67,7 +69,8 @@ def dismiss(draft: Draft, verified: Verified, body: Dismiss, time_s: int) -> Non
     draft.once(verified.id)
 
 
-def set_policy(draft: Draft, verified: Verified, body: SetPolicy, time_s: int) -> None:
+def set_policy(draft: Draft, verified: Verified, body: SetPolicy, _time_s: int) -> None:
+    """The governor replaces the policy."""
     guards.signed_by_root(draft, verified.signers)
     guards.not_done(draft, verified.id)
     draft.put_policy(body.policy)

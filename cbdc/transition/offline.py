@@ -23,7 +23,7 @@ from cbdc.formats.certificates import Certificate
 from cbdc.formats.hashing import HASH_BYTES
 from cbdc.formats.tokens import Output, outpoint
 from cbdc.formats.x509 import Role
-from cbdc.messages.bodies import Load, Reconcile, Transfer, Unload
+from cbdc.messages.bodies import Load, Transfer, Unload
 from cbdc.messages.message import Verified
 from cbdc.offline.judge import Parties, judge
 from cbdc.policy import DAY_S
@@ -45,10 +45,7 @@ def load(draft: Draft, verified: Verified, body: Load, time_s: int) -> None:
         raise NotOwner("a purse is loaded by its owner", account=purse.account)
     if any(output.owner not in (purse.key, *verified.signers) for output in body.outputs):
         raise WrongPayee("what is not loaded is change")
-    check_conserved(
-        ((token.amount_tiyn, token.purpose) for token in tokens),
-        ((output.amount_tiyn, output.purpose) for output in body.outputs),
-    )
+    check_conserved(tokens, body.outputs)
     loaded_tiyn = sum(output.amount_tiyn for output in body.outputs if output.owner == purse.key)
     guards.within_holding(draft, purse, loaded_tiyn)
     _check_purposes_open(draft, body.outputs, purse.key, time_s)
@@ -68,10 +65,7 @@ def unload(draft: Draft, verified: Verified, body: Unload, time_s: int) -> None:
     tokens = [_live_leaf(draft, name, purse, time_s) for name in body.inputs]
     if any(output.owner not in (purse.key, purse.online_key) for output in body.outputs):
         raise WrongPayee("a purse unloads to its own online key or itself")
-    check_conserved(
-        ((token.amount_tiyn, token.purpose) for token in tokens),
-        ((output.amount_tiyn, output.purpose) for output in body.outputs),
-    )
+    check_conserved(tokens, body.outputs)
     _check_purposes_open(draft, body.outputs, purse.key, time_s)
     for name, token in zip(body.inputs, tokens, strict=True):
         draft.put_offline(name, replace(token, spenders=[verified.id]))
@@ -164,9 +158,7 @@ def _evidence_input(draft: Draft, name: bytes, time_s: int) -> OfflineToken:
 # --- evidence ----------------------------------------------------------------------------------
 
 
-def reconcile(
-    draft: Draft, verified: Verified, body: Reconcile | Transfer, time_s: int
-) -> tuple[tuple[tuple[bytes, TengeError], ...], int]:
+def reconcile(draft: Draft, verified: Verified, time_s: int) -> tuple[tuple[tuple[bytes, TengeError], ...], int]:
     """Take in offline payments: whatever is valid and new counts, in any order and grouping.
 
     Returns the payments that were refused with why, and how many were known already.

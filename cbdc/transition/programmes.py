@@ -44,9 +44,7 @@ def grant(draft: Draft, verified: Verified, body: Grant, time_s: int) -> None:
     for output in body.outputs:
         if output.purpose != body.purpose and (output.purpose is not None or output.owner != definition.sponsor):
             raise PurposeMismatch("a grant makes tokens of its purpose, and change for the sponsor")
-    check_conserved(
-        ((token.amount_tiyn, None) for token in tokens),
-        ((output.amount_tiyn, None) for output in body.outputs),
-    )
+    marked_tiyn = sum(output.amount_tiyn for output in body.outputs if output.purpose is not None)
+    check_conserved(tokens, [output for output in body.outputs if output.purpose is None], marked_tiyn)
     guards.consume_all(draft, body.inputs, verified.id)
     guards.create_all(draft, verified.id, body.outputs)

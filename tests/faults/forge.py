@@ -43,9 +43,7 @@ def write(path: Path, identity: Identity, steps: Sequence[Step]) -> None:
         lattice.update(delta.changes.items())
         data = entries.encode(step.time_s, step.raw)
         tree.append(merkle.leaf_hash(data))
-        note = checkpoint.sign(
-            Checkpoint(identity.origin, tree.size, tree.root(), lattice.root()), identity.operator
-        )
+        note = checkpoint.sign(Checkpoint(identity.origin, tree.size, tree.root(), lattice.root()), identity.operator)
         store.commit(
             Batch(
                 entries=[NewEntry(index, data, merkle.leaf_hash(data))],

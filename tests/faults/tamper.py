@@ -50,8 +50,7 @@ def rows_of(path: Path) -> dict[str, list[Row]]:
     """Every row of the ledger's tables."""
     db = sqlite3.connect(path)
     found = {
-        table: db.execute(f"SELECT {', '.join(columns)} FROM {table} ORDER BY {', '.join(columns)}").fetchall()
-        for table, columns in COLUMNS.items()
+        table: db.execute(f"SELECT {', '.join(columns)} FROM {table}").fetchall() for table, columns in COLUMNS.items()
     }
     db.close()
     return found
@@ -111,7 +110,7 @@ def another_type(rows: dict[str, list[Row]], table: str, column: str, dice: rand
     return Tampering(
         f"{table}.{column} of {place(table, row)} as {type(value).__name__}",
         (_set(table, row, column, value),),
-        frozenset({place(table, row)}),
+        frozenset({place(table, row), f"consumed row {value!r}"}),
     )
 
 

@@ -617,7 +617,7 @@ class Model:
     # --- what falls due ------------------------------------------------------------------------
 
     def sweep(self, message: Message) -> None:
-        due = dict((name, time) for time, name in self.due(self.time))
+        due = {name for _, name in self.due(self.time)}
         if any(name not in due for name in message["outpoints"]):
             raise Refused("role_refused")
         for index, name in enumerate(message["outpoints"]):

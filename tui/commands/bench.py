@@ -23,9 +23,9 @@ def bench(
         tenge bench
         tenge bench --transfers 2000 --json
     """
-    with refusals(as_json), tempfile.TemporaryDirectory(prefix="tenge-bench-") as directory:
-        with err.status("measuring") as status:
-            figures = benchmark.run(Path(directory), transfers, lambda what: status.update(what))
+    temporary = tempfile.TemporaryDirectory(prefix="tenge-bench-")
+    with refusals(as_json), temporary as directory, err.status("measuring") as status:
+        figures = benchmark.run(Path(directory), transfers, status.update)
     if as_json:
         print_json(figures)
         return

@@ -34,7 +34,7 @@ Where = Annotated[Path, typer.Argument(help="The ledger's directory, or its ledg
 Root = Annotated[
     str | None, typer.Option("--root", help="The pinned root key (64 hex digits); default: root.pub beside it.")
 ]
-PASSPHRASE_VARIABLE = "TENGE_PASSPHRASE"
+PASSPHRASE_VARIABLE = "TENGE_PASSPHRASE"  # noqa: S105 - the name of a variable
 
 
 @app.command()
@@ -127,8 +127,9 @@ def verify(where: Where, root: Root = None, as_json: Json = False) -> None:
             print_json(facts)
             return
         out.print(
-            f"[bold green]The ledger is sound.[/] {verdict.entries} entries re-executed, {verdict.signatures} signatures "
-            f"and {verdict.checkpoints} checkpoints checked, every stored row compared.",
+            f"[bold green]The ledger is sound.[/] {verdict.entries} entries re-executed, "
+            f"{verdict.signatures} signatures and {verdict.checkpoints} checkpoints checked, "
+            "every stored row compared.",
             soft_wrap=True,
         )
         out.print(f"log root   {verdict.log_root.hex()}\nstate root {verdict.state_root.hex()}", soft_wrap=True)

@@ -264,12 +264,16 @@ def test_a_payment_is_signed_by_one_purse(world: World, aida: Customer, bolat: C
         world.reconcile(build(Kind.TRANSFER, body, [aida.purse, STRANGER], world.network))
 
 
-def test_evidence_is_payments_only(world: World, aida: Customer, bolat: Customer) -> None:
+@pytest.mark.parametrize("part", ["online transfer", "issue"])
+def test_evidence_is_payments_only(world: World, aida: Customer, bolat: Customer, part: str) -> None:
     """The decoder sees to it already; the transition does not rely on that."""
-    message = verify(decode(_without_terms(world, aida, bolat, world.load(aida, 900)), world.network))
-    forged = replace(message, kind=Kind.RECONCILE, body=bodies.Reconcile((b"",)), parts=(message,))
+    raw = {
+        "online transfer": _without_terms(world, aida, bolat, world.load(aida, 900)),
+        "issue": world.governor.issue(world.banks["altyn"].public, 100, world.nonce()),
+    }[part]
+    message = verify(decode(raw, world.network))
     with refuses(world, Malformed):
-        world.apply(forged)
+        world.apply(replace(message, kind=Kind.RECONCILE, body=bodies.Reconcile((raw,)), parts=(message,)))
 
 
 def test_a_payment_keeps_below_the_limit(world: World, aida: Customer, bolat: Customer) -> None:

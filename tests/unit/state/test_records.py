@@ -1,0 +1,75 @@
+"""Records: their bytes, and what follows from their fields."""
+
+from __future__ import annotations
+
+import pytest
+
+from cbdc.formats.x509 import Role
+from cbdc.state.records import (
+    BankReserve,
+    Culprit,
+    Enrolment,
+    HolderKind,
+    KeyHolder,
+    Network,
+    OfflineToken,
+    Participant,
+    Record,
+    Supply,
+    Token,
+)
+from cbdc.state.view import owner_of
+
+KEY = bytes(range(32))
+LEAF = OfflineToken(KEY, 5, None, 1, 2, 0, [], False)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        Token(KEY, 5, None),
+        Token(KEY, 1 << 40, KEY),
+        LEAF,
+        OfflineToken(KEY, 5, KEY, 1, 2, 3, [KEY], True),
+        Participant("altyn", "bank", KEY, 9, b"der", 0),
+        Enrolment(b"cwt", 7),
+        KeyHolder(HolderKind.PURSE, KEY, 0),
+        BankReserve(1, 2, 3),
+        Culprit("altyn", 3, 2, 1),
+        Supply(5, 1, 2, -1, 3),
+        Network("tenge", KEY, "operator"),
+    ],
+    ids=lambda record: type(record).__name__,
+)
+def test_round_trip(record: Record) -> None:
+    assert type(record).decode(record.encode()) == record
+
+
+def test_the_owner_is_read_from_the_bytes() -> None:
+    assert owner_of(Token(KEY, 5, None).encode()) == owner_of(LEAF.encode()) == KEY
+
+
+@pytest.mark.parametrize(
+    ("spenders", "returned", "live"), [([], False, True), ([KEY], False, False), ([], True, False)]
+)
+def test_a_leaf_is_live_until_it_is_spent_or_returned(spenders: list[bytes], returned: bool, live: bool) -> None:
+    assert OfflineToken(KEY, 5, None, 1, 2, 0, spenders, returned).is_live is live
+
+
+@pytest.mark.parametrize(("role", "dismissed_at_s", "active"), [("bank", 0, True), ("bank", 9, False)])
+def test_a_participant_is_active_until_dismissed(role: str, dismissed_at_s: int, active: bool) -> None:
+    participant = Participant("altyn", role, KEY, 9, b"der", dismissed_at_s)
+    assert participant.is_active(Role.BANK) is active
+    assert not participant.is_active(Role.OPERATOR)
+
+
+@pytest.mark.parametrize(
+    ("reserve", "left_tiyn", "claims_tiyn"),
+    [(BankReserve(10, 4, 1), 7, 0), (BankReserve(10, 14, 1), 0, 3), (BankReserve(10, 11, 1), 0, 0)],
+)
+def test_a_reserve_is_what_is_left_or_owed(reserve: BankReserve, left_tiyn: int, claims_tiyn: int) -> None:
+    assert (reserve.reserve_tiyn, reserve.claims_tiyn) == (left_tiyn, claims_tiyn)
+
+
+def test_a_debt_is_what_was_not_seized() -> None:
+    assert Culprit("altyn", 10, 3, 2).debt_tiyn == 5

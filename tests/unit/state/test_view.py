@@ -1,0 +1,53 @@
+"""Deltas laid over a view."""
+
+from __future__ import annotations
+
+from cbdc.state.records import OfflineToken, Table, Token
+from cbdc.state.view import EMPTY, Change, Consumed, Delta, Overlay
+
+OWNER, NAME, OTHER = bytes(range(32)), bytes(34), bytes(33) + b"1"
+TOKEN = Token(OWNER, 5, None).encode()
+LEAF = OfflineToken(OWNER, 5, None, 1, 2, 0, [], False)
+KEY = (Table.TOKEN, NAME)
+
+
+def test_the_empty_state() -> None:
+    assert (EMPTY.get(KEY), list(EMPTY.offline_of(OWNER)), EMPTY.consumers_of(NAME)) == (None, [], ())
+    assert EMPTY.ledger_time_s == 0
+
+
+def test_an_overlay_shows_its_deltas_over_its_base() -> None:
+    base = Overlay(EMPTY)
+    base.add(Delta({KEY: Change(None, TOKEN)}, ()), 0, 100)
+    top = Overlay(base)
+    assert (top.get(KEY), top.ledger_time_s) == (TOKEN, 100)
+    top.add(Delta({KEY: Change(TOKEN, None)}, ((NAME, OWNER),)), 1, 200)
+    assert (top.get(KEY), base.get(KEY)) == (None, TOKEN)
+    assert (top.consumers_of(NAME), base.consumers_of(NAME)) == ((Consumed(OWNER, 1),), ())
+    assert (top.ledger_time_s, base.ledger_time_s) == (200, 100)
+    assert (top.records(), base.records()) == ({}, {KEY: TOKEN})
+
+
+def test_consumers_stand_in_order() -> None:
+    view = Overlay(EMPTY)
+    for index, message in enumerate((b"first", b"second")):
+        view.add(Delta({}, ((NAME, message),)), index, 0)
+    assert view.consumers_of(NAME) == (Consumed(b"first", 0), Consumed(b"second", 1))
+    assert view.consumed() == {NAME: view.consumers_of(NAME)}
+
+
+def test_offline_outputs_are_found_by_owner() -> None:
+    view = Overlay(EMPTY)
+    view.add(Delta({(Table.OFFLINE, NAME): Change(None, LEAF.encode())}, ()), 0, 0)
+    top = Overlay(view)
+    top.add(Delta({(Table.OFFLINE, OTHER): Change(None, LEAF.encode())}, ()), 1, 0)
+    assert set(top.offline_of(OWNER)) == {NAME, OTHER}
+    assert set(view.offline_of(OWNER)) == {NAME}
+    assert not list(top.offline_of(bytes(32)))
+
+
+def test_prefetched_records_are_read_first() -> None:
+    view = Overlay(EMPTY, {KEY: TOKEN})
+    assert view.get(KEY) == TOKEN
+    view.add(Delta({KEY: Change(TOKEN, None)}, ()), 0, 0)
+    assert view.get(KEY) is None
