@@ -62,8 +62,7 @@ class Queries:
     def offline_of(self, owners: Iterable[bytes]) -> dict[bytes, OfflineToken]:
         """Live offline leaves of these purse keys as far as the ledger knows, by outpoint."""
         with self._lock:
-            found = self._store.owned(Table.OFFLINE, owners)
-            return {name: leaf for name, value in found if (leaf := OfflineToken.decode(value)).is_live}
+            return {name: OfflineToken.decode(v) for name, v in self._store.owned(Table.OFFLINE, owners)}
 
     def offline_token(self, outpoint: bytes) -> OfflineToken | None:
         """An offline output, spent or not."""
@@ -91,12 +90,12 @@ class Queries:
         """A trust list as of now, signed by the operator."""
         with self._lock:
             participants = [Participant.decode(value) for _, value in self._store.records(Table.PARTICIPANT)]
-            enrolments = [(key[1], Enrolment.decode(v)) for key, v in self._store.records(Table.CERTIFICATE)]
+            denied = [key[1] for key, _ in self._store.records(Table.DENIED)]
             now_s = max(self._clock(), self._store.stored_ledger_time_s())
         return TrustList.sign(
             now_s,
             [participant.der for participant in participants if not participant.dismissed_at_s],
-            [certificate_id for certificate_id, enrolment in enrolments if enrolment.revoked_at_s],
+            denied,
             self._identity.operator,
             self._identity.network,
         )
@@ -112,11 +111,7 @@ class Queries:
         Raises:
             NotEnrolled: there is none.
         """
-        holder = self._record(KeyHolder, Table.HOLDER, key)
-        enrolment = self._record(Enrolment, Table.CERTIFICATE, holder.reference) if holder else None
-        if enrolment is None:
-            raise NotEnrolled("key is not enrolled", key=key)
-        return parsed_certificate(enrolment.raw, self._identity.network)
+        return parsed_certificate(self.certificate_bytes(key), self._identity.network)
 
     def certificate_bytes(self, key: bytes) -> bytes:
         """The signed certificate under which a key is enrolled.

@@ -31,6 +31,7 @@ class Table(IntEnum):
     SUPPLY = 10  # empty
     NETWORK = 11  # empty
     DONE = 12  # id of a message that has no inputs, so that it counts once
+    DENIED = 13  # certificate id
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +105,15 @@ class Participant(Record):
 
 @dataclass(frozen=True, slots=True)
 class Enrolment(Record):
-    """A registered certificate: its signed bytes; ``revoked_at_s`` is 0 until it is on the deny-list."""
+    """A registered certificate: its signed bytes."""
 
     raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Denial(Record):
+    """A certificate on the deny-list, and since when."""
+
     revoked_at_s: int
 
 
@@ -120,10 +127,14 @@ class HolderKind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class KeyHolder(Record):
-    """Whose a public key is: ``reference`` is a participant's name or a certificate's id."""
+    """Whose a public key is: ``reference`` is a participant's name or a certificate's id.
+
+    ``expires_s`` is the X.509's or certificate's; ``revoked_at_s`` is 0 while it is neither revoked nor dismissed.
+    """
 
     kind: int
     reference: bytes
+    expires_s: int
     revoked_at_s: int
 
 

@@ -31,7 +31,7 @@ class View(Protocol):
         """A record's value."""
 
     def offline_of(self, owner: bytes) -> Iterable[bytes]:
-        """Outpoints of this owner's offline outputs, spent and returned ones among them or not."""
+        """Outpoints of this owner's live offline leaves; others may be among them."""
 
     def consumers_of(self, thing: bytes) -> tuple[Consumed, ...]:
         """The messages that used this outpoint (or, without inputs, their own id) up, first one first."""

@@ -49,7 +49,7 @@ def index_columns(key: Key, value: bytes) -> IndexColumns:
         return IndexColumns(owner, purpose)
     if table is Table.OFFLINE:
         leaf = OfflineToken.decode(value)
-        return IndexColumns(leaf.owner, leaf.purpose, leaf.final_at_s if leaf.is_live else None)
+        return IndexColumns(leaf.owner, leaf.purpose, leaf.final_at_s) if leaf.is_live else IndexColumns()
     if table is Table.HOLDER:
         holder = KeyHolder.decode(value)
         return IndexColumns(holder.reference if holder.kind != HolderKind.INSTITUTION else None)
@@ -84,7 +84,7 @@ class Store(View, Protocol):
         """All records, or those of one table."""
 
     def owned(self, table: Table, owners: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
-        """(outpoint, value) of the records of a table that belong to these keys."""
+        """(outpoint, value) of the unspent tokens or live offline leaves that belong to these keys."""
 
     def marked(self, purpose: bytes, limit: int) -> list[bytes]:
         """Outpoints of online tokens that bear a purpose."""

@@ -151,8 +151,7 @@ class SqliteStore:
         self._cache[key] = value
 
     def offline_of(self, owner: bytes) -> Iterable[bytes]:
-        query = "SELECT key FROM state WHERE owner = ? AND tbl = ?"
-        return [key for (key,) in self._db.execute(query, (owner, Table.OFFLINE))]
+        return [name for name, _ in self.owned(Table.OFFLINE, [owner])]
 
     def consumers_of(self, thing: bytes) -> tuple[Consumed, ...]:
         query = "SELECT message, idx FROM consumed WHERE thing = ? ORDER BY idx"

@@ -13,6 +13,7 @@ from cbdc.purposes.definition import Definition
 from cbdc.state.records import (
     BankReserve,
     Culprit,
+    Denial,
     Enrolment,
     HolderKind,
     KeyHolder,
@@ -135,8 +136,8 @@ class Draft:
 
     def put_participant(self, participant: Participant) -> None:
         self._put(Table.PARTICIPANT, participant.name.encode(), participant)
-        holder = KeyHolder(HolderKind.INSTITUTION, participant.name.encode(), participant.dismissed_at_s)
-        self.put_holder(participant.key, holder)
+        name, expires_s, dismissed_at_s = participant.name.encode(), participant.expires_s, participant.dismissed_at_s
+        self.put_holder(participant.key, KeyHolder(HolderKind.INSTITUTION, name, expires_s, dismissed_at_s))
 
     def holder(self, key: bytes) -> KeyHolder | None:
         value = self._get((Table.HOLDER, key))
@@ -150,6 +151,14 @@ class Draft:
 
     def put_enrolment(self, certificate_id: bytes, enrolment: Enrolment) -> None:
         self._put(Table.CERTIFICATE, certificate_id, enrolment)
+
+    def denied_at_s(self, certificate_id: bytes) -> int | None:
+        """Since when a certificate is on the deny-list, if it is."""
+        denial = self._read(Denial, Table.DENIED, certificate_id)
+        return denial.revoked_at_s if denial else None
+
+    def deny(self, certificate_id: bytes, time_s: int) -> None:
+        self._put(Table.DENIED, certificate_id, Denial(time_s))
 
     def certificate(self, certificate_id: bytes) -> Certificate:
         """A registered certificate.

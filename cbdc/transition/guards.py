@@ -78,15 +78,19 @@ def enrolled(draft: Draft, key: bytes) -> KeyHolder:
     return holder
 
 
-def may_hold_online(draft: Draft, outputs: Iterable[Output]) -> None:
+def may_hold_online(draft: Draft, outputs: Iterable[Output], time_s: int) -> None:
     """Online tokens belong to enrolled wallets and admitted institutions, never to a purse's key.
 
     Raises:
         NotEnrolled, CertificateRevoked: see `enrolled`; a purse key counts as not enrolled for this.
+        CertificateExpired: the owner's certificate has run out; its bank can renew it.
     """
     for owner in {output.owner for output in outputs}:
-        if enrolled(draft, owner).kind == HolderKind.PURSE:
+        holder = enrolled(draft, owner)
+        if holder.kind == HolderKind.PURSE:
             raise NotEnrolled("a purse's key holds no online tokens", key=owner)
+        if time_s >= holder.expires_s:
+            raise CertificateExpired("the owner's certificate has expired", key=owner, expired_s=holder.expires_s)
 
 
 # --- time and spending -------------------------------------------------------------------------

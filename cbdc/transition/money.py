@@ -62,7 +62,7 @@ def _take_out(draft: Draft, verified: Verified, body: Spend, amount_tiyn: int, b
 
 def transfer(draft: Draft, verified: Verified, body: Transfer, time_s: int) -> None:
     """A payment with online tokens: owners sign, value is conserved, purposes decide."""
-    guards.may_hold_online(draft, body.outputs)
+    guards.may_hold_online(draft, body.outputs, time_s)
     guards.still_valid(body, time_s)
     tokens = guards.unspent(draft, body.inputs)
     guards.owned_by_signers(tokens, verified.signers)

@@ -86,12 +86,14 @@ def enrol(draft: Draft, verified: Verified, body: Enrol, time_s: int) -> None:
             raise RoleRefused("a bank enrols its own customers", found=certificate.bank, wanted=bank.name)
         if time_s >= certificate.expires_s:
             raise CertificateExpired("certificate has expired already", account=certificate.account)
+        if draft.denied_at_s(certificate.id) is not None:
+            raise CertificateRevoked("a certificate on the deny-list is not enrolled again", certificate=certificate.id)
         _check_key_is_free(draft, certificate)
         if certificate.limits is not None:
             _check_purse(draft, certificate)
         kind = HolderKind.WALLET if certificate.limits is None else HolderKind.PURSE
-        draft.put_enrolment(certificate.id, Enrolment(raw, 0))
-        draft.put_holder(certificate.key, KeyHolder(kind, certificate.id, 0))
+        draft.put_enrolment(certificate.id, Enrolment(raw))
+        draft.put_holder(certificate.key, KeyHolder(kind, certificate.id, certificate.expires_s, 0))
     draft.once(verified.id)
 
 
@@ -143,11 +145,10 @@ def revoke(draft: Draft, verified: Verified, body: Revoke, time_s: int) -> None:
 
 def revoke_certificate(draft: Draft, certificate_id: bytes, time_s: int) -> None:
     """Put a certificate on the deny-list, unless it is there."""
-    enrolment = draft.enrolment(certificate_id)
-    if enrolment is None or enrolment.revoked_at_s:
+    if draft.denied_at_s(certificate_id) is not None:
         return
-    draft.put_enrolment(certificate_id, Enrolment(enrolment.raw, time_s))
+    draft.deny(certificate_id, time_s)
     key = draft.certificate(certificate_id).key
     holder = draft.holder(key)
     if holder is not None and holder.reference == certificate_id:
-        draft.put_holder(key, KeyHolder(holder.kind, certificate_id, time_s))
+        draft.put_holder(key, KeyHolder(holder.kind, certificate_id, holder.expires_s, time_s))

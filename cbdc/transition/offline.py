@@ -231,9 +231,8 @@ def _payment(draft: Draft, message: Verified, time_s: int) -> bool:
 
 def _check_not_revoked(draft: Draft, payer: Certificate, trust_list_s: int, time_s: int) -> None:
     """Rule 5: a revoked purse's payment counts if its payee could not know yet and it arrives in time."""
-    enrolment = draft.enrolment(payer.id)
-    revoked_at_s = enrolment.revoked_at_s if enrolment else 0
-    if not revoked_at_s:
+    revoked_at_s = draft.denied_at_s(payer.id)
+    if revoked_at_s is None:
         return
     deadline_s = revoked_at_s + draft.policy().trust_list_days * DAY_S
     if trust_list_s >= revoked_at_s or time_s > deadline_s:

@@ -34,7 +34,7 @@ def grant(draft: Draft, verified: Verified, body: Grant, time_s: int) -> None:
     definition = draft.definition(body.purpose)
     if verified.signers != {definition.sponsor}:
         raise NotSponsor("only the purpose's sponsor grants in it", purpose=definition.name)
-    guards.may_hold_online(draft, body.outputs)
+    guards.may_hold_online(draft, body.outputs, time_s)
     guards.still_valid(body, time_s)
     definition.check_open(time_s)
     tokens = guards.unspent(draft, body.inputs)
