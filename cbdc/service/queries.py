@@ -12,7 +12,7 @@ from cbdc.formats.certificates import Certificate
 from cbdc.offline.documents import LoadCertificate, SyncCertificate, TrustList
 from cbdc.policy import Policy
 from cbdc.purposes.definition import Definition
-from cbdc.service.ledger import Identity
+from cbdc.service.writer import Identity
 from cbdc.state.records import (
     BankReserve,
     Culprit,

@@ -60,50 +60,68 @@ class Delta:
     known: int = 0
 
 
+class Layer:
+    """The changes of some entries, without what lies under them."""
+
+    __slots__ = ("consumed", "offline", "records")
+
+    def __init__(self) -> None:
+        self.records: dict[Key, bytes | None] = {}
+        self.consumed: dict[bytes, tuple[Consumed, ...]] = {}
+        self.offline: dict[bytes, list[bytes]] = {}
+
+    def add(self, delta: Delta, entry_index: int) -> None:
+        """Put one more entry's delta on top."""
+        for key, change in delta.changes.items():
+            self.records[key] = change.after
+            if key[0] is Table.OFFLINE and change.before is None and change.after is not None:
+                self.offline.setdefault(owner_of(change.after), []).append(key[1])
+        for thing, message_id in delta.consumed:
+            self.consumed[thing] = (*self.consumed.get(thing, ()), Consumed(message_id, entry_index))
+
+
 class Overlay:
     """Deltas that are not committed yet, laid over a base view; over `EMPTY` it is a whole state in memory.
 
-    ``prefetched`` holds base records that were read ahead of time.
+    ``prefetched`` holds base records that were read ahead of time. ``below`` is a layer between the base and this
+    one, whose changes may or may not have reached the base yet.
     """
 
-    def __init__(self, base: View, prefetched: Mapping[Key, bytes | None] | None = None) -> None:
+    def __init__(
+        self, base: View, prefetched: Mapping[Key, bytes | None] | None = None, below: Layer | None = None
+    ) -> None:
         self._base = base
         self._prefetched = prefetched or {}
-        self._records: dict[Key, bytes | None] = {}
-        self._consumed: dict[bytes, tuple[Consumed, ...]] = {}
-        self._offline: dict[bytes, set[bytes]] = {}
+        self._below = below or Layer()
+        self.layer = Layer()
         self.ledger_time_s = base.ledger_time_s
 
     def get(self, key: Key) -> bytes | None:
-        if key in self._records:
-            return self._records[key]
-        if key in self._prefetched:
-            return self._prefetched[key]
+        for records in (self.layer.records, self._below.records, self._prefetched):
+            if key in records:
+                return records[key]
         return self._base.get(key)
 
     def offline_of(self, owner: bytes) -> Iterable[bytes]:
-        return {*self._base.offline_of(owner), *self._offline.get(owner, ())}
+        layers = (*self._below.offline.get(owner, ()), *self.layer.offline.get(owner, ()))
+        return sorted({*self._base.offline_of(owner), *layers})
 
     def consumers_of(self, thing: bytes) -> tuple[Consumed, ...]:
-        return self._base.consumers_of(thing) + self._consumed.get(thing, ())
+        layers = (*self._below.consumed.get(thing, ()), *self.layer.consumed.get(thing, ()))
+        return tuple(dict.fromkeys((*self._base.consumers_of(thing), *layers)))
 
     def add(self, delta: Delta, entry_index: int, time_s: int) -> None:
         """Lay one more entry's delta on top."""
-        for key, change in delta.changes.items():
-            self._records[key] = change.after
-            if key[0] is Table.OFFLINE and change.before is None and change.after is not None:
-                self._offline.setdefault(change.after[_OWNER], set()).add(key[1])
-        for thing, message_id in delta.consumed:
-            self._consumed[thing] = (*self._consumed.get(thing, ()), Consumed(message_id, entry_index))
+        self.layer.add(delta, entry_index)
         self.ledger_time_s = time_s
 
     def records(self) -> dict[Key, bytes]:
         """Every record laid over the base that still exists."""
-        return {key: value for key, value in self._records.items() if value is not None}
+        return {key: value for key, value in self.layer.records.items() if value is not None}
 
     def consumed(self) -> dict[bytes, tuple[Consumed, ...]]:
         """Every consumption laid over the base."""
-        return dict(self._consumed)
+        return dict(self.layer.consumed)
 
 
 _OWNER = slice(3, 35)

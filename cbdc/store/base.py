@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from cbdc.state.records import HolderKind, KeyHolder, OfflineToken, Table, fields_of
+from cbdc.state.records import OfflineToken, Table, fields_of
 from cbdc.state.view import Change, Key, View
 
 
@@ -34,7 +34,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class IndexColumns:
-    """What a record is looked up by besides its key: owner or account key, purpose, time at which it falls due."""
+    """What a record is looked up by besides its key: owner key, purpose, time at which it falls due."""
 
     owner: bytes | None = None
     purpose: bytes | None = None
@@ -50,9 +50,6 @@ def index_columns(key: Key, value: bytes) -> IndexColumns:
     if table is Table.OFFLINE:
         leaf = OfflineToken.decode(value)
         return IndexColumns(leaf.owner, leaf.purpose, leaf.final_at_s) if leaf.is_live else IndexColumns()
-    if table is Table.HOLDER:
-        holder = KeyHolder.decode(value)
-        return IndexColumns(holder.reference if holder.kind != HolderKind.INSTITUTION else None)
     return IndexColumns()
 
 

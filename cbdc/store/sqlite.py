@@ -7,7 +7,7 @@ kept by a lock file beside the database; readers open the same file read-only at
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,10 +51,13 @@ def first_schema(db: sqlite_utils.Database) -> None:
 class SqliteStore:
     """The ledger in one file. Use `create` or `open` to write, `read` to look on."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, lock: FileLock | None) -> None:
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, lock: FileLock | None, *, caching: bool = False
+    ) -> None:
         self.path = path
         self._db = connection
         self._lock = lock
+        self._caching = caching
         self._cache: dict[Key, bytes | None] = {}
         self.ledger_time_s = self.stored_ledger_time_s()
 
@@ -102,8 +105,10 @@ class SqliteStore:
             raise LedgerCorrupt("not a ledger file", path=path, reason=str(error)) from None
 
     @classmethod
-    def read(cls, path: Path) -> SqliteStore:
+    def read(cls, path: Path, *, caching: bool = False) -> SqliteStore:
         """Open a ledger file for reading only, beside a writer or without one.
+
+        With ``caching``, records of the small tables are read once; the caller says with `remember` what changed.
 
         Raises:
             LedgerCorrupt: not a ledger file.
@@ -113,7 +118,7 @@ class SqliteStore:
         try:
             uri = f"{path.resolve().as_uri()}?mode=ro"
             connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-            return cls(path, connection, None)
+            return cls(path, connection, None, caching=caching)
         except sqlite3.DatabaseError as error:
             raise LedgerCorrupt("not a ledger file", path=path, reason=str(error)) from None
 
@@ -129,7 +134,7 @@ class SqliteStore:
             return self._cache[key]
         row = self._one("SELECT value FROM state WHERE tbl = ? AND key = ?", key)
         value: bytes | None = row[0] if row else None
-        if self._lock is not None and key[0] in _CACHED_TABLES:
+        if self._caching and key[0] in _CACHED_TABLES:
             self._remember(key, value)
         return value
 
@@ -144,6 +149,16 @@ class SqliteStore:
             for name, value in self._db.execute(query, (table, *part)):
                 found[table, name] = value
         return found
+
+    def remember(self, changes: Mapping[Key, Change]) -> None:
+        """Follow what the writer has committed."""
+        for key, change in changes.items():
+            if key[0] in _CACHED_TABLES:
+                self._remember(key, change.after)
+
+    def forget(self) -> None:
+        """Empty the cache."""
+        self._cache.clear()
 
     def _remember(self, key: Key, value: bytes | None) -> None:
         if len(self._cache) >= _MAX_CACHED:
@@ -172,9 +187,6 @@ class SqliteStore:
             if self._db.in_transaction:
                 execute("ROLLBACK")
             raise
-        for key, change in batch.changes.items():
-            if key[0] in _CACHED_TABLES:
-                self._remember(key, change.after)
         self.ledger_time_s = batch.ledger_time_s
 
     def _write(self, batch: Batch) -> None:

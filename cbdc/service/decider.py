@@ -1,0 +1,133 @@
+"""The one place where order is decided: applies verified messages, one after the other, to the head of the ledger.
+
+The head may be one group ahead of the disk: while the writer commits a group, the next is decided on top of it. No
+answer is given from here, so nobody learns of anything that is not durable yet.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from cbdc.errors import TengeError
+from cbdc.log import entries, merkle
+from cbdc.messages import bodies
+from cbdc.messages.message import Verified
+from cbdc.service.groups import Decided, Submission
+from cbdc.service.verifiers import Outcome
+from cbdc.service.writer import Writer
+from cbdc.state.records import Table
+from cbdc.state.view import Change, Layer, Overlay, View
+from cbdc.store.base import NewEntry
+from cbdc.store.sqlite import SqliteStore
+from cbdc.transition.apply import Entry, apply
+
+_AHEAD: Final = 1
+"""Groups that may be decided but not yet committed while another is being decided."""
+
+
+class Decider:
+    """Decides groups in order. ``reader`` is a connection of its own, which sees only what is committed."""
+
+    def __init__(self, reader: SqliteStore, writer: Writer, clock: Callable[[], int]) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._clock = clock
+        self._in_flight: deque[tuple[Decided, Layer]] = deque()
+        self._generation = writer.generation
+        self._head = writer.committed
+
+    def decide(self, submissions: list[Submission], outcomes: list[Outcome]) -> Decided:
+        """Apply a group on top of all groups before it; every submitter's answer is prepared, none is given."""
+        self._settle_in_flight()
+        below = self._in_flight[-1][1] if self._in_flight else None
+        view = Overlay(self._reader, self._reader.prefetch(Table.TOKEN, _inputs(outcomes)), below)
+        view.ledger_time_s = self._head.time_s
+        time_s = max(self._clock(), self._head.time_s)
+        decided = Decided(self._generation, time_s, self._head.books)
+        work = _Work(view, decided, self._head.size)
+        for submission, outcome in zip(submissions, outcomes, strict=True):
+            decided.answers.append((submission.answer, work.decide(submission.raw, outcome)))
+        if decided.entries:
+            self._head = self._head.after(decided)
+        self._in_flight.append((decided, view.layer))
+        return decided
+
+    def _settle_in_flight(self) -> None:
+        """Wait until at most `_AHEAD` groups are not on disk; start over from the disk if one could not be written."""
+        while len(self._in_flight) > _AHEAD:
+            decided, _ = self._in_flight.popleft()
+            decided.written.wait()
+            self._reader.remember(decided.changes)
+        if self._writer.generation != self._generation:
+            for decided, _ in self._in_flight:
+                decided.written.wait()
+            self._in_flight.clear()
+            self._reader.forget()
+            self._generation, self._head = self._writer.generation, self._writer.committed
+
+
+class _Work:
+    """One group being applied."""
+
+    def __init__(self, view: Overlay, decided: Decided, size: int) -> None:
+        self._view = view
+        self._decided = decided
+        self._next = size
+
+    def decide(self, raw: bytes, outcome: Outcome) -> int | TengeError:
+        """Apply one message; the index of the entry that carries it, or the error that refused it."""
+        if isinstance(outcome, TengeError):
+            return outcome
+        try:
+            return self._add(raw, outcome)
+        except TengeError as error:
+            # a message that is in the log already gets its receipt again, whatever has changed since
+            index = entry_of(self._view, outcome)
+            return error if index is None else index
+
+    def _add(self, raw: bytes, verified: Verified) -> int:
+        decided, index = self._decided, self._next
+        delta = apply(self._view, Entry(decided.time_s, verified))
+        decided.books = decided.books.follow(delta)
+        data = entries.encode(decided.time_s, raw)
+        decided.entries.append(NewEntry(index, data, merkle.leaf_hash(data)))
+        self._view.add(delta, index, decided.time_s)
+        changes = decided.changes
+        for key, change in delta.changes.items():
+            first = changes.get(key)
+            changes[key] = change if first is None else Change(first.before, change.after)
+        for thing, message_id in delta.consumed:
+            decided.consumed.append((thing, message_id, index))
+        self._next += 1
+        return index
+
+
+def entry_of(view: View, message: Verified) -> int | None:
+    """The entry that carried this message, or all the evidence in it; None if the log has it not."""
+    indexes = []
+    for part in message.parts or (message,):
+        found = [c.entry_index for c in view.consumers_of(_consumes(part)) if c.message_id == part.id]
+        if not found:
+            return None
+        indexes.append(found[0])
+    return indexes[0]
+
+
+def _consumes(message: Verified) -> bytes:
+    """The first thing that a message uses up: an outpoint, or its own id."""
+    match message.body:
+        case bodies.Spend():
+            return message.body.inputs[0]
+        case bodies.Sweep():
+            return message.body.outpoints[0]
+        case _:
+            return message.id
+
+
+def _inputs(outcomes: Iterable[Outcome]) -> Iterable[bytes]:
+    """The outpoints that a group's messages spend."""
+    for outcome in outcomes:
+        if isinstance(outcome, Verified) and isinstance(outcome.body, bodies.Spend):
+            yield from outcome.body.inputs
