@@ -53,13 +53,13 @@ EFFECT_CALL = re.compile(
     r"|_HANDLERS\[.*\]|_take_out|_create|_admit|_return_leaf|tokens\.append|inputs\.append|refused\.append|super\(\).*"
 )
 SECONDS_PER_RUN = 120
-ORIGIN_CHECK = '''
+ORIGIN_CHECK = """
 import os
 import cbdc
 
 if not os.path.realpath(cbdc.__file__).startswith(os.path.realpath(os.path.dirname(__file__)) + os.sep):
     raise SystemExit("the mutated package was not imported")
-'''
+"""
 
 
 @dataclass(frozen=True)
@@ -176,13 +176,19 @@ class Tree:
         environment = os.environ | {"PYTHONPATH": str(self.root)}
         try:
             done = subprocess.run(
-                command, cwd=self.root, env=environment, capture_output=True, text=True, timeout=SECONDS_PER_RUN
+                command,
+                cwd=self.root,
+                env=environment,
+                capture_output=True,
+                check=False,
+                text=True,
+                timeout=SECONDS_PER_RUN,
             )
         except subprocess.TimeoutExpired:
             return f"(no end after {SECONDS_PER_RUN} s)"
         if done.returncode == 0:
             return None
-        failed = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
+        failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", done.stdout, re.MULTILINE)
         if done.returncode not in (1, 2) or failed is None:
             raise SystemExit(f"pytest failed with status {done.returncode}:\n{done.stdout}\n{done.stderr}")
         return failed[1].removeprefix("tests/unit/")

@@ -24,7 +24,8 @@ import cbor2
 from cbdc.formats.ed25519 import SigningKey
 from cbdc.log.receipts import Receipt
 from cbdc.messages.message import decode
-from cbdc.service.ledger import Identity, Ledger, NoFaults
+from cbdc.service.ledger import Identity, Ledger
+from cbdc.service.writer import NoFaults
 from cbdc.store.sqlite import SqliteStore
 
 RECORD_BYTES = 64

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,14 @@ from cbdc.messages.message import build, decode
 from cbdc.policy import DAY_S, Policy
 from cbdc.purposes.conditions import All, PayeeMcc, PerPayment
 from cbdc.purposes.definition import Definition, MarkRule
-from cbdc.service import audit
+from cbdc.service import audit, verifiers
 from cbdc.service.audit import Verdict
-from cbdc.service.ledger import Identity, Ledger, NoFaults
+from cbdc.service.ledger import Identity, Ledger
 from cbdc.service.queries import Queries
+from cbdc.service.verifiers import Outcome
+from cbdc.service.writer import NoFaults
 from cbdc.store.sqlite import SqliteStore
-from tests.support import LATER_S, NOW_S, Customer, World
+from tests.support import LATER_S, LIMITS, NOW_S, Customer, World
 
 NETWORK_NAME = "test"
 """As `World.founded` names its network."""
@@ -68,18 +71,22 @@ class Recorder(World):
     def write(self, path: Path, *, together: int = 0) -> None:
         """Carry everything out once more, on a real ledger in a new file.
 
-        Each message is a group of its own, but for the last ``together``: those are waiting all at once.
+        Each message is a group of its own, but for the last ``together``: the first of those is one, and all that
+        are submitted while it is being verified are another.
         """
-        now_s, gate = NOW_S, Gate()
+        now_s, verifier = NOW_S, SlowVerifier()
         alone = len(self.messages) - together
-        with Ledger(SqliteStore.create(path), self.identity(), clock=lambda: now_s, faults=gate) as ledger:
+        with Ledger(SqliteStore.create(path), self.identity(), clock=lambda: now_s, verifier=verifier) as ledger:
             for now_s, raw in self.messages[:alone]:  # noqa: B007 - the clock reads it
                 ledger.submit(raw).result(PATIENCE_S)
-            answers = [gate.hold(ledger, raw) for _, raw in self.messages[alone : alone + 1]]
-            answers += [ledger.submit(raw) for _, raw in self.messages[alone + 1 :]]
-            gate.open()
-            for answer in answers:
-                answer.result(PATIENCE_S)
+            if together:
+                verifier.shut()
+                answers = [ledger.submit(raw) for _, raw in self.messages[alone : alone + 1]]
+                assert verifier.entered.wait(PATIENCE_S)
+                answers += [ledger.submit(raw) for _, raw in self.messages[alone + 1 :]]
+                verifier.open()
+                for answer in answers:
+                    answer.result(PATIENCE_S)
 
 
 @dataclass
@@ -95,7 +102,8 @@ class Stage:
     @classmethod
     def build(cls, path: Path, coins: int = _FAN_OUT) -> Stage:
         world = Recorder.founded("altyn")
-        aida, bek = world.customer("aida"), world.customer("bek")
+        aida = world.customer("aida", limits=replace(LIMITS, holding_tiyn=10 * COIN_TIYN))
+        bek = world.customer("bek")
         names: list[bytes] = []
         while len(names) < coins:
             count = min(_FAN_OUT, coins - len(names))
@@ -191,8 +199,8 @@ def refusal(answer: Future[Receipt]) -> TengeError:
     return error
 
 
-class Gate(NoFaults):
-    """Holds the ledger just before a commit, for as long as it is shut."""
+class _Gate:
+    """Stands open until it is shut; whoever passes is held while it is."""
 
     def __init__(self) -> None:
         self.entered = threading.Event()
@@ -206,9 +214,31 @@ class Gate(NoFaults):
     def open(self) -> None:
         self._open.set()
 
-    def before_commit(self) -> None:
+    def _pass(self) -> None:
         self.entered.set()
         assert self._open.wait(PATIENCE_S)
+
+
+class SlowVerifier(_Gate):
+    """Holds the ledger's first step while it is shut."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._verifier = verifiers.threads(1)
+
+    def start(self, messages: Sequence[bytes], network: bytes) -> list[Future[list[Outcome]]]:
+        self._pass()
+        return self._verifier.start(messages, network)
+
+    def close(self) -> None:
+        self._verifier.close()
+
+
+class Gate(_Gate, NoFaults):
+    """Holds the ledger just before a commit while it is shut."""
+
+    def before_commit(self) -> None:
+        self._pass()
 
     def hold(self, ledger: Ledger, raw: bytes) -> Future[Receipt]:
         """Submit and return while the commit of it is being held."""

@@ -22,17 +22,22 @@ from pathlib import Path
 
 import pytest
 
-from cbdc.errors import BadSignature, FormError, LedgerBusy, LedgerCorrupt, Overloaded, Unreachable
+from cbdc.errors import BadSignature, FormError, LedgerBusy, LedgerCorrupt, Overloaded, TengeError, Unreachable
 from cbdc.formats.ed25519 import SigningKey
+from cbdc.formats.kinds import Kind
+from cbdc.formats.tokens import Output, outpoint
 from cbdc.limits import MAX_BATCH, MAX_QUEUED
 from cbdc.log.receipts import Receipt
+from cbdc.messages import bodies
+from cbdc.messages.message import build
 from cbdc.service import verifiers
 from cbdc.service.founding import Governor
-from cbdc.service.ledger import Identity, Ledger, LedgerDied, NoFaults
+from cbdc.service.ledger import Identity, Ledger, LedgerDied
 from cbdc.service.verifiers import Outcome
+from cbdc.service.writer import NoFaults
 from cbdc.store.sqlite import SqliteStore
-from tests.faults.stage import PATIENCE_S, Gate, Stage, refusal
-from tests.support import seed
+from tests.faults.stage import COIN_TIYN, PATIENCE_S, Gate, SlowVerifier, Stage, refusal
+from tests.support import LATER_S, seed
 
 ROOT = Path(__file__).parents[2]
 Fault = Callable[[Stage], None]
@@ -41,11 +46,11 @@ LAST_COIN = -1
 """The coin that no fault touches: it pays afterwards."""
 
 
-def named(name: str, *, known: str | None = None, hangs: bool = False) -> Callable[[Fault], Fault]:
-    """Enter a fault in the table. ``known``: why the ledger does not stand it yet; ``hangs``: so it is not even run."""
+def named(name: str, *, known: str | None = None) -> Callable[[Fault], Fault]:
+    """Enter a fault in the table. ``known``: why the ledger does not stand it yet."""
 
     def enter(fault: Fault) -> Fault:
-        marks = [pytest.mark.xfail(strict=True, reason=known, run=not hangs)] if known else []
+        marks = [pytest.mark.xfail(strict=True, reason=known)] if known else []
         FAULTS.append(pytest.param(fault, id=name, marks=marks))
         return fault
 
@@ -70,7 +75,7 @@ class OnDemand(NoFaults):
 
 
 def submit_together(ledger: Ledger, gate: Gate, first: bytes, rest: Sequence[bytes]) -> list[Future[Receipt]]:
-    """Submit messages so that all but the first wait while the first one's commit is being held; open the gate after."""
+    """Submit messages; the first one's commit is held and the others wait, until the caller opens the gate."""
     return [gate.hold(ledger, first), *(ledger.submit(raw) for raw in rest)]
 
 
@@ -162,6 +167,50 @@ def _(stage: Stage) -> None:
         again = [ledger.submit(raw) for raw in stage.pays(101)]
         indexes = [answer.result(PATIENCE_S).index for answer in again]
     assert sorted(indexes) == list(range(stage.founding, stage.founding + 101))
+
+
+class FailsAtTheGate(Gate):
+    """Lets the held commit fail as soon as the gate is opened, and no other."""
+
+    failing = True
+
+    def before_commit(self) -> None:
+        super().before_commit()
+        if self.failing:
+            self.failing = False
+            raise OSError("the disk is gone")
+
+
+@named("what was decided on top of a failed commit never happened")
+def _(stage: Stage) -> None:
+    first, bek = stage.pay(0), stage.bek.key
+    onwards = bodies.Transfer(
+        (outpoint(stage.message_id(first), 0),), (Output(stage.aida.key.public, COIN_TIYN, None),), LATER_S
+    )
+    behind = {
+        "its output spent": build(Kind.TRANSFER, onwards, [bek], stage.world.network),
+        "another spend of its coin": stage.transfer(Output(stage.aida.key.public, COIN_TIYN, None)),
+        "the same again": first,
+        "a stranger to it": stage.pay(1),
+    }
+    gate = FailsAtTheGate()
+    with stage.open(faults=gate) as ledger:
+        before = stage.checkpoint()
+        held = gate.hold(ledger, first)
+        answers = [ledger.submit(raw) for raw in behind.values()]
+        threading.Event().wait(0.3)
+        assert not [answer for answer in answers if answer.done()], "answered before what it stands on is durable"
+        gate.open()
+        assert refusal(held).code == "unreachable"
+        assert [refusal(answer).code for answer in answers] == ["unreachable"] * len(answers)
+        assert stage.checkpoint() == before
+        again = [ledger.submit(first), *(ledger.submit(raw) for raw in behind.values())]
+        outcomes = [answer.exception(PATIENCE_S) for answer in again]
+    assert [outcome is None for outcome in outcomes] == [True, True, False, True, True]
+    assert isinstance(outcomes[2], TengeError)
+    assert (outcomes[2].code, outcomes[2].values["by"]) == ("double_spend", stage.message_id(first))
+    assert again[3].result().encode() == again[0].result().encode()
+    assert stage.entries() == stage.founding + 3
 
 
 @named("one statement of the transaction fails")
@@ -335,25 +384,10 @@ def _(stage: Stage) -> None:
     ledger.close()
 
 
-class SlowVerifier:
-    """Keeps the ledger's first step waiting until it is let go."""
-
-    def __init__(self) -> None:
-        self.entered, self.go_on = threading.Event(), threading.Event()
-        self._verifier = verifiers.threads(1)
-
-    def start(self, messages: Sequence[bytes], network: bytes) -> list[Future[list[Outcome]]]:
-        self.entered.set()
-        assert self.go_on.wait(PATIENCE_S)
-        return self._verifier.start(messages, network)
-
-    def close(self) -> None:
-        self._verifier.close()
-
-
-@named("submitted while the ledger closes", known="what is queued behind the stop mark hides it: close() never returns")
+@named("submitted while the ledger closes", known="what is queued behind the stop mark is never answered")
 def _(stage: Stage) -> None:
     verifier = SlowVerifier()
+    verifier.shut()
     ledger = stage.open(verifier=verifier)
     answers = [ledger.submit(stage.pay(0))]
     assert verifier.entered.wait(PATIENCE_S)
@@ -362,7 +396,7 @@ def _(stage: Stage) -> None:
     closer.join(0.2)
     with contextlib.suppress(Unreachable):
         answers.append(ledger.submit(stage.pay(1)))
-    verifier.go_on.set()
+    verifier.open()
     closer.join(3)
     assert not closer.is_alive(), "close() hangs"
     for answer in answers:
@@ -403,26 +437,30 @@ def _(stage: Stage) -> None:
         assert [answer.exception(PATIENCE_S) for answer in others] == [None] * len(others)
 
 
+class SpoilingVerifier:
+    """Changes a byte of a buffer as soon as it has been verified."""
+
+    def __init__(self, buffer: bytearray) -> None:
+        self._buffer, self._verifier = buffer, verifiers.threads(1)
+
+    def start(self, messages: Sequence[bytes], network: bytes) -> list[Future[list[Outcome]]]:
+        outcomes = self._verifier.start(messages, network)
+        for outcome in outcomes:
+            outcome.result(PATIENCE_S)
+        self._buffer[-1] ^= 1
+        return outcomes
+
+    def close(self) -> None:
+        self._verifier.close()
+
+
 @named(
-    "a buffer that changes after it was submitted", known="submit() keeps a mutable buffer: it is verified, then logged"
+    "a buffer that changes after it was verified", known="submit() keeps a mutable buffer: unverified bytes are logged"
 )
 def _(stage: Stage) -> None:
-    gate = Gate()
-    buffer = bytearray(stage.pay(1))
-    with stage.open(faults=gate) as ledger:
-        first = gate.hold(ledger, stage.pay(0))
-        try:
-            second = ledger.submit(buffer)  # type: ignore[arg-type]
-        except FormError:
-            second = None
-        checked_by_now = ledger.submit(b"")
-        threading.Event().wait(0.3)
-        buffer[-1] ^= 1
-        gate.open()
-        first.result(PATIENCE_S)
-        refusal(checked_by_now)
-        if second is not None:
-            second.exception(PATIENCE_S)
+    buffer = bytearray(stage.pay(0))
+    with stage.open(verifier=SpoilingVerifier(buffer)) as ledger, contextlib.suppress(FormError):
+        ledger.submit(buffer).exception(PATIENCE_S)  # type: ignore[arg-type]
 
 
 # --- workers -----------------------------------------------------------------------------------
@@ -432,11 +470,7 @@ def _workers() -> Iterator[int]:
     yield from (child.pid for child in multiprocessing.active_children() if child.pid is not None)
 
 
-@named(
-    "a verifying process is killed while idle",
-    known="BrokenProcessPool ends the intake thread: later submissions are never answered, close() hangs",
-    hangs=True,
-)
+@named("a verifying process is killed while idle")
 def _(stage: Stage) -> None:
     with stage.open(verifier=verifiers.processes(1)) as ledger:
         ledger.submit(stage.pay(0)).result(PATIENCE_S)
@@ -445,11 +479,7 @@ def _(stage: Stage) -> None:
         _recovers_or_says_so(stage, ledger)
 
 
-@named(
-    "a verifying process is killed at work",
-    known="BrokenProcessPool ends the intake thread: later submissions are never answered, close() hangs",
-    hangs=True,
-)
+@named("a verifying process is killed at work")
 def _(stage: Stage) -> None:
     with stage.open(verifier=verifiers.processes(1)) as ledger:
         ledger.submit(stage.pay(0)).result(PATIENCE_S)
@@ -490,7 +520,7 @@ _EDITS = {
     "an older checkpoint": f"DELETE FROM checkpoints WHERE size = {_LAST}",
     "no checkpoint": "DELETE FROM checkpoints",
     "a misspelled checkpoint": "UPDATE checkpoints SET note = replace(note, 'state ', 'stale ')",
-    "a checkpoint that is not signed": "UPDATE checkpoints SET note = substr(note, 1, length(note) - 9) || 'AAAAAAA=\n'",
+    "an unsigned checkpoint": "UPDATE checkpoints SET note = substr(note, 1, length(note) - 9) || 'AAAAAAA=\n'",
     "another state": "UPDATE meta SET value = zeroblob(2048) WHERE name = 'lattice_sum'",
     "no state": "DELETE FROM meta WHERE name = 'lattice_sum'",
 }

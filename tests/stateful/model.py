@@ -124,12 +124,14 @@ class Model:
         try:
             if self.policy is None and message["kind"] != "genesis":
                 raise Refused("not_enrolled")
-            done = getattr(self, message["kind"])(message) or [message["id"]]
+            done = getattr(self, message["kind"])(message) or []
         except Refused:
+            if message["id"] in self.carried:
+                return self.carried[message["id"]]
             if all(part["id"] in self.carried for part in parts):
                 return self.carried[parts[0]["id"]]
             raise
-        for message_id in done:
+        for message_id in [message["id"], *done]:
             self.carried[message_id] = self.entries
         self.entries += 1
         return self.entries - 1
@@ -188,8 +190,13 @@ class Model:
         codes = set()
         for output in outputs:
             try:
-                if self._enrolled(output.owner) == "purse":
+                kind = self._enrolled(output.owner)
+                found = self._institution_of(output.owner)
+                expires = found["expires"] if found else self.certificates[self.current[output.owner]].expires
+                if kind == "purse":
                     codes.add("not_enrolled")
+                elif self.time >= expires:
+                    codes.add("certificate_expired")
             except Refused as refused:
                 codes |= refused.codes
         if codes:
@@ -270,6 +277,8 @@ class Model:
             raise Refused("role_refused")
         if self.time >= certificate.expires:
             raise Refused("certificate_expired")
+        if self.revoked_at(certificate.id) is not None:
+            raise Refused("certificate_revoked")
         if certificate.key in self.current:
             before = self.certificates[self.current[certificate.key]]
             if self.revoked_at(before.id) is not None:

@@ -18,6 +18,7 @@ from cbdc.messages.message import build
 from cbdc.policy import DAY_S, Policy
 from cbdc.service.founding import Governor
 from tests.stateful.economy import ANSWER_S, CANTEEN, STRANGER, Data, Economy
+from tests.stateful.plain import plain
 from tests.support import LATER_S, seed
 
 
@@ -29,6 +30,13 @@ class OfflineMachine(Economy):
     @rule(seconds=st.sampled_from([1, 3600, DAY_S, DAY_S, 3 * DAY_S, 8 * DAY_S, 22 * DAY_S]))
     def time_passes(self, seconds: int) -> None:
         self.now_s += seconds
+
+    @precondition(lambda self: self.model.live())
+    @rule(data=st.data(), late_s=st.sampled_from([-1, 0, 1]), finally_=st.booleans())
+    def a_deadline_comes(self, data: Data, late_s: int, finally_: bool) -> None:
+        """To the second: just before, at, or just after it."""
+        leaf = self.pick(data, self.model.live().values())
+        self.now_s = max(self.now_s, (leaf.final_at if finally_ else leaf.spend_until) + late_s)
 
     # --- payments -------------------------------------------------------------------------------
     @precondition(lambda self: self.spendable())
@@ -44,10 +52,20 @@ class OfflineMachine(Economy):
         leaves = {name: leaf for name, leaf in self.known_leaves().items() if name in self.spent}
         self.sign_payment(data, leaves, "")
 
+    @precondition(lambda self: self.spent)
+    @rule(data=st.data(), order=st.permutations(["first", "second"]))
+    def fork_comes_to_light(self, data: Data, order: list[str]) -> None:
+        """Both spends of one output reach the ledger, in either order."""
+        leaves = {name: leaf for name, leaf in self.known_leaves().items() if name in self.spent}
+        second = plain(self.sign_payment(data, leaves, ""), self.network)
+        rivals = [name for name, raw in self.payments.items() if self.share_an_input(raw, second["inputs"])]
+        for spend in order:
+            self.bring(data, rivals if spend == "first" else [second["id"]], with_ancestry=True, bare=False)
+
     @precondition(lambda self: self.known_leaves())
     @rule(data=st.data())
     def forge_payment(self, data: Data) -> None:
-        """A payment with one thing wrong with it, which the ledger hears of at once."""
+        """A payment with one thing wrong with it, which the ledger may hear of at once."""
         fault = self.pick(
             data,
             [
@@ -56,27 +74,16 @@ class OfflineMachine(Economy):
             ],
         )
         raw = self.sign_payment(data, self.known_leaves(), fault)
-        self.now_s += 1
-        self.send(raw)
+        if data.draw(st.booleans()):
+            self.bring(data, [plain(raw, self.network)["id"]], with_ancestry=True, bare=data.draw(st.booleans()))
 
     @precondition(lambda self: self.payments)
     @rule(data=st.data(), with_ancestry=st.booleans(), bare=st.booleans())
     def reconcile(self, data: Data, with_ancestry: bool, bare: bool) -> None:
         """Any payments, in any order and grouping, any of them twice, with or without what they come from."""
-        # Known weakness: trust lists are numbered in whole seconds, so a list signed *before* a revocation in the same
-        # second counts as one that knows it, and then the order of the evidence decides. Here a second always
-        # passes between the newest trust list and a fork or a revocation.
-        self.now_s += 1
         chosen = self.pick_some(data, self.payments, most=5)
         chosen += chosen[: data.draw(st.integers(0, 2))]
-        if with_ancestry:
-            chosen += self.ancestry(chosen)
-        chosen = data.draw(st.permutations(chosen))
-        raw = tuple(self.payments[name] for name in chosen)
-        if bare:
-            self.send(*raw)
-        else:
-            self.send(build(Kind.RECONCILE, bodies.Reconcile(raw), [], self.network))
+        self.bring(data, chosen, with_ancestry=with_ancestry, bare=bare)
 
     # --- back to the ledger ---------------------------------------------------------------------
     @precondition(lambda self: self.model.outputs())
@@ -117,13 +124,13 @@ class OfflineMachine(Economy):
 
     # --- what falls due -------------------------------------------------------------------------
 
-    @rule(data=st.data(), early=st.booleans())
-    def sweep(self, data: Data, early: bool) -> None:
-        """Some of what is due; or with something among it that is not."""
+    @rule(data=st.data(), what=st.sampled_from(["all", "some", "too early"]))
+    def sweep(self, data: Data, what: str) -> None:
+        """What is due; or with something among it that is not."""
         due = [name for _, name in self.model.due(self.now_s)]
-        names = self.pick_some(data, due, most=20) if due else []
-        if early and self.pick(data, [True, False, False]):
-            names.append(self.pick(data, [*self.model.tokens, *self.model.outputs(), seed("nothing") + b"\0\0"]))
+        names = self.pick_some(data, due, most=20) if due and what != "all" else due
+        if what == "too early":
+            names = [*names, self.pick(data, [*self.model.tokens, *self.model.outputs(), seed("nothing") + b"\0\0"])]
         if names:
             self.do(Kind.SWEEP, bodies.Sweep(tuple(dict.fromkeys(names))))
 
@@ -200,15 +207,20 @@ class LedgerMachine(OfflineMachine):
         if self.do(Kind.ENROL, bodies.Enrol(tuple(raw)), *signers):
             self.people[person.name] = person
 
-    @rule(data=st.data())
-    def renew_certificates(self, data: Data) -> None:
-        """A new certificate for the same keys. (Never an older one again: see `known weaknesses` below.)"""
+    @rule(data=st.data(), old=st.booleans())
+    def renew_certificates(self, data: Data, old: bool) -> None:
+        """New certificates for the same keys; or one that was replaced long ago, which may be on the deny-list."""
         person = self.person(data)
-        old = certificates.unverified(person.purse_cwt, self.network)[0]
-        if self.now_s == old.issued_s:
-            self.now_s += 1
-        fresh = self.certify(person.name, person.bank, holder=old.holder, merchant=old.merchant, limits=old.limits)
+        if old and self.replaced:
+            person = self.pick(data, self.replaced)
+            self.do(Kind.ENROL, bodies.Enrol((person.purse_cwt,)), self.banks[person.bank])
+            return
+        before = certificates.unverified(person.purse_cwt, self.network)[0]
+        self.now_s += self.now_s == before.issued_s
+        known = {"holder": before.holder, "merchant": before.merchant, "limits": before.limits}
+        fresh = self.certify(person.name, person.bank, **known)
         if self.do(Kind.ENROL, bodies.Enrol((fresh.wallet_cwt, fresh.purse_cwt)), self.banks[person.bank]):
+            self.replaced.append(person)
             self.people[person.name] = fresh
 
     # --- online money ---------------------------------------------------------------------------

@@ -9,12 +9,37 @@ import pytest
 from cbdc import errors
 from cbdc.errors import DoubleSpend, TengeError
 
-SCENARIO_CODES = """
-insufficient_funds double_spend not_owner bad_signature not_canonical not_enrolled certificate_revoked
-certificate_expired trust_list_stale expired limit_payment limit_holding limit_spends limit_hops purpose_refused
-purpose_mismatch not_sponsor privacy_limit quorum_not_met wrong_payee replayed ancestry_broken amount_mismatch
-too_late reserve_short role_refused unreachable too_large malformed
-""".split()
+SCENARIO_CODES = {
+    "insufficient_funds",
+    "double_spend",
+    "not_owner",
+    "bad_signature",
+    "not_canonical",
+    "not_enrolled",
+    "certificate_revoked",
+    "certificate_expired",
+    "trust_list_stale",
+    "expired",
+    "limit_payment",
+    "limit_holding",
+    "limit_spends",
+    "limit_hops",
+    "purpose_refused",
+    "purpose_mismatch",
+    "not_sponsor",
+    "privacy_limit",
+    "quorum_not_met",
+    "wrong_payee",
+    "replayed",
+    "ancestry_broken",
+    "amount_mismatch",
+    "too_late",
+    "reserve_short",
+    "role_refused",
+    "unreachable",
+    "too_large",
+    "malformed",
+}
 
 
 def leaves() -> list[type[TengeError]]:
@@ -25,7 +50,7 @@ def leaves() -> list[type[TengeError]]:
 def test_codes_are_distinct_and_cover_the_scenario_format() -> None:
     codes = [kind.code for kind in leaves()]
     assert len(set(codes)) == len(codes)
-    assert set(SCENARIO_CODES) <= set(codes)
+    assert set(codes) >= SCENARIO_CODES
 
 
 @pytest.mark.parametrize("kind", leaves(), ids=lambda kind: kind.code)

@@ -105,7 +105,7 @@ def test_malformed(data: str) -> None:
         cbor.decode(bytes.fromhex(data))
 
 
-TAGS = [*range(0, 64), 100, 256, 258, 260, 261, 1004, 43000, 55799, 2**16, 2**32, 2**64 - 1]
+TAGS = [*range(64), 100, 256, 258, 260, 261, 1004, 43000, 55799, 2**16, 2**32, 2**64 - 1]
 CONTENTS = {"integer": 0, "bytes": b"\x01", "text": "2026-01-01", "array": [4, 5], "map": {}, "nothing": None}
 
 

@@ -27,7 +27,13 @@ def issue(**changes: object) -> bytes:
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"merchant": SHOP, "holder": Holder.MERCHANT}, PURSE, {"tier": 3, "holder": Holder.SPONSOR, **PURSE}],
+    [
+        {},
+        {"merchant": SHOP, "holder": Holder.MERCHANT},
+        {"merchant": Merchant(SHOP.bin)},
+        PURSE,
+        {"tier": 3, "holder": Holder.SPONSOR, **PURSE},
+    ],
 )
 def test_round_trip(changes: dict[str, object]) -> None:
     certificate = certificates.verify(issue(**changes), NETWORK, BANK.public)

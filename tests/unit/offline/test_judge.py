@@ -70,15 +70,15 @@ def token(amount_tiyn: int = 700, **changes: object) -> OfflineToken:
 
 @dataclass(frozen=True)
 class Case:
-    """A payment of 700: 500 to the payee, 200 change; everything about it is right."""
+    """A payment, and all that it is judged by."""
 
-    inputs: tuple[OfflineToken, ...] = (token(),)
-    outputs: tuple[Output, ...] = (Output(PAYEE, 500, None), Output(PAYER, 200, None))
-    signers: frozenset[bytes] = frozenset({PAYER})
-    payer: Certificate = purse("aida", PAYER)
-    payee: Certificate = purse("bolat", PAYEE)
-    terms: OfflineTerms = OfflineTerms(bytes(32), PAYEE, 1, 3, 1, NOW_S, NOW_S)
-    definition: Definition = MEALS
+    inputs: tuple[OfflineToken, ...]
+    outputs: tuple[Output, ...]
+    signers: frozenset[bytes]
+    payer: Certificate
+    payee: Certificate
+    terms: OfflineTerms
+    definition: Definition
 
     def judge(self) -> list[OfflineToken]:
         names = tuple(bytes([number]) * 34 for number in range(len(self.inputs)))
@@ -89,7 +89,16 @@ class Case:
         )
 
 
-RIGHT = Case()
+RIGHT = Case(
+    inputs=(token(),),
+    outputs=(Output(PAYEE, 500, None), Output(PAYER, 200, None)),
+    signers=frozenset({PAYER}),
+    payer=purse("aida", PAYER),
+    payee=purse("bolat", PAYEE),
+    terms=OfflineTerms(bytes(32), PAYEE, 1, 3, 1, NOW_S, NOW_S),
+    definition=MEALS,
+)
+"""A payment of 700: 500 to the payee, 200 change."""
 MARKED = replace(
     RIGHT,
     inputs=(token(purpose=PURPOSE),),

@@ -16,6 +16,11 @@ P, Q = bytes([1]) * 32, bytes([2]) * 32
 AIDA, CANTEEN, SHOP = (bytes([number]) * 32 for number in (3, 4, 5))
 
 
+def valued(pairs: list[tuple[int, bytes | None]]) -> list[Output]:
+    """Outputs of these amounts and purposes."""
+    return [Output(AIDA, amount_tiyn, purpose) for amount_tiyn, purpose in pairs]
+
+
 @pytest.mark.parametrize(
     ("inputs", "outputs", "leaving_tiyn"),
     [
@@ -27,7 +32,7 @@ AIDA, CANTEEN, SHOP = (bytes([number]) * 32 for number in (3, 4, 5))
     ],
 )
 def test_conserved(inputs: list, outputs: list, leaving_tiyn: int) -> None:
-    check_conserved(inputs, outputs, leaving_tiyn)
+    check_conserved(valued(inputs), valued(outputs), leaving_tiyn)
 
 
 @pytest.mark.parametrize(
@@ -47,11 +52,14 @@ def test_conserved(inputs: list, outputs: list, leaving_tiyn: int) -> None:
 )
 def test_not_conserved(error: type[TengeError], inputs: list, outputs: list, leaving_tiyn: int) -> None:
     with pytest.raises(TengeError) as caught:
-        check_conserved(inputs, outputs, leaving_tiyn)
+        check_conserved(valued(inputs), valued(outputs), leaving_tiyn)
     assert type(caught.value) is error
 
 
-def after(*outputs: Output, condition: Condition = All(()), time_s: int = NOW_S) -> list[bytes | None]:
+ANYTHING = All(())
+
+
+def after(*outputs: Output, condition: Condition = ANYTHING, time_s: int = NOW_S) -> list[bytes | None]:
     definition = Definition("meals", ("Meals",) * 3, AIDA, AIDA, condition, MarkRule.CLEARS, NOW_S + 1)
     facts = {CANTEEN: "altyn/canteen", SHOP: "altyn/shop"}
     return marks_after(

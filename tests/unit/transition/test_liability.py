@@ -98,9 +98,7 @@ EARLY = {"ledger_time_s": 2}
 
 def test_a_later_payment_releases_a_seizure(fork: Fork) -> None:
     world = fork.world
-    change_to_b = pay(
-        world, fork.a, fork.b, paid(world, fork.to_b, 1), 4_000, trust_list_s=1, ledger_time_s=2
-    )
+    change_to_b = pay(world, fork.a, fork.b, paid(world, fork.to_b, 1), 4_000, trust_list_s=1, ledger_time_s=2)
     fork.settle()
     assert reserve_of(world, "altyn").seized_tiyn == 5_000
     world.reconcile(change_to_b)

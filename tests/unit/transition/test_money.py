@@ -6,6 +6,7 @@ import pytest
 
 from cbdc.errors import (
     AmountMismatch,
+    CertificateExpired,
     CertificateRevoked,
     DoubleSpend,
     Expired,
@@ -22,7 +23,7 @@ from cbdc.formats.tokens import Output, outpoint
 from cbdc.limits import MAX_AMOUNT_TIYN
 from cbdc.messages import bodies
 from cbdc.state.records import Token
-from tests.support import LATER_S, NOW_S, Customer, World
+from tests.support import LATER_S, NOW_S, YEAR_S, Customer, World
 from tests.unit.helpers import (
     CANTEEN,
     EXPIRY_S,
@@ -256,6 +257,17 @@ def test_money_does_not_go_to_a_revoked_key(world: World, aida: Customer, bolat:
     revoke(world, bolat, wallet_id(world, bolat))
     with refuses(world, CertificateRevoked, key=bolat.key.public, revoked_at_s=NOW_S):
         transfer(world, [token], [out(bolat, 900)], aida.key)
+
+
+def test_money_does_not_go_to_an_expired_certificates_key(world: World, aida: Customer) -> None:
+    world.now_s += YEAR_S - 1
+    bolat = world.customer("bolat")
+    tokens = [world.fund(owner, 900) for owner in (aida, bolat)]
+    world.now_s += 1
+    with refuses(world, CertificateExpired, key=aida.key.public, expired_s=world.now_s):
+        transfer(world, [tokens[1]], [out(aida, 900)], bolat.key)
+    transfer(world, [tokens[0]], [out(bolat, 900)], aida.key)
+    assert world.online_tiyn(bolat.key.public) == 1800
 
 
 def test_a_purse_key_holds_no_online_tokens(world: World, aida: Customer, bolat: Customer) -> None:

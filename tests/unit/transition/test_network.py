@@ -28,7 +28,7 @@ from cbdc.messages import bodies
 from cbdc.messages.message import build, decode, verify
 from cbdc.policy import DAY_S, Policy
 from cbdc.service.founding import Governor
-from cbdc.state.records import Enrolment, Participant, Table
+from cbdc.state.records import Denial, Participant, Table
 from tests.support import LIMITS, NOW_S, YEAR_S, Customer, World, seed
 from tests.unit.helpers import STRANGER, dismiss, in_purse, load, refuses, revoke
 
@@ -62,9 +62,9 @@ def enrol(world: World, *raw: bytes, bank: str = "altyn") -> bytes:
 
 
 def revoked_at_s(world: World, customer: Customer) -> int:
-    value = world.view.get((Table.CERTIFICATE, customer.certificate(world.network).id))
+    value = world.view.get((Table.DENIED, customer.certificate(world.network).id))
     assert value is not None
-    return Enrolment.decode(value).revoked_at_s
+    return Denial.decode(value).revoked_at_s
 
 
 # --- genesis -----------------------------------------------------------------------------------
@@ -273,6 +273,14 @@ def test_a_revoked_key_is_not_enrolled_again(world: World) -> None:
         enrol(world, purse(world, aida.key.public, key=aida.purse.public, issued_s=NOW_S + 1))
 
 
+def test_a_revoked_certificate_is_not_enrolled_again(world: World) -> None:
+    aida = world.customer("aida")
+    enrol(world, purse(world, aida.key.public, key=aida.purse.public, issued_s=NOW_S + 1))
+    revoke(world, aida)
+    with refuses(world, CertificateRevoked, certificate=aida.certificate(world.network).id):
+        enrol(world, aida.purse_cwt)
+
+
 def test_a_purse_needs_an_enrolled_wallet(world: World) -> None:
     with refuses(world, NotEnrolled, key=seed("aida online")):
         enrol(world, purse(world, seed("aida online")))
@@ -332,9 +340,7 @@ def test_the_first_revocation_counts(world: World) -> None:
     aida = world.customer("aida")
     revoke(world, aida)
     world.now_s += 5
-    world.do(
-        Kind.REVOKE, bodies.Revoke(aida.certificate(world.network).id, "stolen as well"), world.banks["altyn"]
-    )
+    world.do(Kind.REVOKE, bodies.Revoke(aida.certificate(world.network).id, "stolen as well"), world.banks["altyn"])
     assert revoked_at_s(world, aida) == NOW_S
 
 

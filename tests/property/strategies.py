@@ -1,0 +1,147 @@
+"""Random bodies of every kind of message, and random CBOR."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from cbdc.formats import x509
+from cbdc.formats.kinds import Kind
+from cbdc.formats.tokens import Output
+from cbdc.limits import MAX_AMOUNT_TIYN, MAX_TIME_S
+from cbdc.messages import bodies
+from cbdc.messages.message import Body
+from cbdc.policy import Policy
+from cbdc.purposes.conditions import (
+    After,
+    All,
+    Before,
+    Condition,
+    Not,
+    Payee,
+    PayeeKato,
+    PayeeMcc,
+    PerPayment,
+    from_cbor,
+)
+from cbdc.purposes.conditions import Any as AnyOf
+from cbdc.purposes.definition import Definition, MarkRule
+from tests.vectors import samples
+
+# --- bodies ------------------------------------------------------------------------------------
+
+KEYS = st.binary(min_size=32, max_size=32)
+HASHES = KEYS
+NONCES = st.binary(min_size=16, max_size=16)
+AMOUNTS = st.one_of(st.integers(1, 1000_00), st.integers(1, MAX_AMOUNT_TIYN))
+TIMES = st.one_of(st.integers(samples.NOW_S, samples.LATER_S), st.integers(0, MAX_TIME_S))
+COUNTS = st.integers(0, 1 << 32)
+PRINTABLE = st.characters(categories=("L", "M", "N", "P", "S"))
+
+
+def texts(limit: int) -> st.SearchStrategy[str]:
+    return st.text(st.sampled_from(" aZ9/ң₸") | PRINTABLE, min_size=1, max_size=limit)
+
+
+def tuples(items: st.SearchStrategy[Any], least: int = 1) -> st.SearchStrategy[tuple[Any, ...]]:
+    return st.lists(items, min_size=least, max_size=4).map(tuple)
+
+
+OUTPUTS = st.builds(Output, KEYS, AMOUNTS, st.none() | HASHES)
+OUTPOINTS = st.lists(st.binary(min_size=34, max_size=34), min_size=1, max_size=4, unique=True).map(tuple)
+TERMS = st.builds(bodies.OfflineTerms, HASHES, HASHES, COUNTS, COUNTS, COUNTS, TIMES, TIMES)
+SPEND = (OUTPOINTS, tuples(OUTPUTS), TIMES)
+TAKEN_OUT = (OUTPOINTS, tuples(OUTPUTS, least=0), TIMES, AMOUNTS)
+INSTITUTIONS = st.sampled_from(samples.institutions()).map(x509.parse)
+
+
+@st.composite
+def policies(draw: st.DrawFn) -> Policy:
+    final_days = draw(st.integers(2, 3650))
+    supervisors = draw(st.integers(1, 100))
+    return Policy(
+        offline_holding_tiyn=draw(AMOUNTS),
+        offline_payment_tiyn=draw(AMOUNTS),
+        offline_spends=draw(st.integers(0, 1000)),
+        offline_hops=draw(st.integers(0, 1000)),
+        offline_spend_days=draw(st.integers(1, final_days - 1)),
+        offline_final_days=final_days,
+        trust_list_days=draw(st.integers(1, final_days)),
+        supervisors=supervisors,
+        supervisor_quorum=draw(st.integers(1, supervisors)),
+    )
+
+
+def digits(least: int, most: int) -> st.SearchStrategy[str]:
+    return st.text("0123456789", min_size=least, max_size=most)
+
+
+SIMPLE_CONDITIONS: st.SearchStrategy[Condition] = st.one_of(
+    st.builds(Payee, tuples(texts(48))),
+    st.builds(PayeeMcc, tuples(digits(4, 4))),
+    st.builds(PayeeKato, tuples(digits(2, 9))),
+    st.builds(PerPayment, AMOUNTS),
+    st.builds(After, TIMES),
+    st.builds(Before, TIMES),
+)
+
+
+def combined(inner: st.SearchStrategy[Condition]) -> st.SearchStrategy[Condition]:
+    return inner | st.builds(All, tuples(inner)) | st.builds(AnyOf, tuples(inner)) | st.builds(Not, inner)
+
+
+CONDITIONS = combined(combined(SIMPLE_CONDITIONS)).map(lambda condition: from_cbor(condition.to_cbor()))
+"""In their canonical order, as a decoder would give them."""
+DEFINITIONS = st.builds(
+    Definition,
+    texts(48),
+    st.tuples(texts(120), texts(120), texts(120)),
+    KEYS,
+    KEYS,
+    CONDITIONS,
+    st.just(MarkRule.CLEARS),
+    TIMES,
+)
+PAYMENTS = st.sampled_from([samples.offline_payment(salt).raw for salt in ("", "a", "b")])
+CERTIFICATES = st.sampled_from(
+    [samples.certificate(n, is_purse=p) for n in ("aigul", "canteen") for p in (True, False)]
+)
+
+BODIES: dict[Kind, st.SearchStrategy[Body]] = {
+    Kind.GENESIS: st.builds(bodies.Genesis, texts(48), INSTITUTIONS, INSTITUTIONS, policies()),
+    Kind.ADMIT: st.builds(bodies.Admit, INSTITUTIONS),
+    Kind.DISMISS: st.builds(bodies.Dismiss, texts(48), texts(200)),
+    Kind.POLICY: st.builds(bodies.SetPolicy, policies(), NONCES),
+    Kind.ENROL: st.builds(bodies.Enrol, tuples(CERTIFICATES)),
+    Kind.REVOKE: st.builds(bodies.Revoke, HASHES, texts(200)),
+    Kind.ISSUE: st.builds(bodies.Issue, tuples(OUTPUTS), NONCES),
+    Kind.REDEEM: st.builds(bodies.Redeem, *TAKEN_OUT),
+    Kind.TRANSFER: st.builds(bodies.Transfer, *SPEND, st.none() | st.binary(max_size=1024), st.none() | TERMS),
+    Kind.RESERVE: st.builds(bodies.Reserve, *TAKEN_OUT),
+    Kind.LOAD: st.builds(bodies.Load, *SPEND),
+    Kind.UNLOAD: st.builds(bodies.Unload, *SPEND),
+    Kind.RECONCILE: st.builds(bodies.Reconcile, tuples(PAYMENTS)),
+    Kind.PURPOSE: DEFINITIONS,
+    Kind.GRANT: st.builds(bodies.Grant, *SPEND, HASHES),
+    Kind.SWEEP: st.builds(bodies.Sweep, OUTPOINTS),
+}
+UNSIGNED = {Kind.RECONCILE, Kind.SWEEP}
+
+# --- anything ----------------------------------------------------------------------------------
+
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(1 << 70), 1 << 70),
+    st.floats(),
+    st.binary(max_size=40),
+    st.text(max_size=10),
+)
+LABELS = st.integers(-9, 9) | st.text(max_size=3)
+CBOR = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(LABELS, inner, max_size=3),
+    max_leaves=12,
+)
+"""Any CBOR value: ours or not."""

@@ -1,0 +1,160 @@
+"""Bytes become a message, a message becomes verified."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from cbdc.errors import BadSignature, FormError, Malformed, NotCanonical, TooLarge
+from cbdc.formats import cbor, cose
+from cbdc.formats.cose import Signature
+from cbdc.formats.ed25519 import SigningKey
+from cbdc.formats.hashing import tagged
+from cbdc.formats.kinds import Kind
+from cbdc.limits import MAX_MESSAGE_BYTES
+from cbdc.messages import bodies
+from cbdc.messages.message import build, decode, message_id, verify
+from tests.support import NOW_S, World, seed
+from tests.unit.helpers import out, pay
+
+NETWORK = seed("network")
+A, B = SigningKey(seed("a")), SigningKey(seed("b"))
+TRANSFER = bodies.Transfer((bytes(34),), (out(A.public, 5),), NOW_S)
+PAYLOAD = cbor.encode(TRANSFER.to_cbor())
+RAW = build(Kind.TRANSFER, TRANSFER, [A, B], NETWORK)
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return World.founded("altyn")
+
+
+def test_a_message_is_verified() -> None:
+    verified = verify(decode(RAW, NETWORK))
+    assert (verified.kind, verified.body) == (Kind.TRANSFER, TRANSFER)
+    assert verified.signers == {A.public, B.public}
+    assert verified.id == message_id(Kind.TRANSFER, PAYLOAD) == tagged(Kind.TRANSFER.value, PAYLOAD)
+    assert pickle.loads(pickle.dumps(verified)) == verified
+
+
+def test_the_id_is_of_the_payload_not_of_the_signatures() -> None:
+    alone = decode(build(Kind.TRANSFER, TRANSFER, [A], NETWORK), NETWORK)
+    assert alone.id == decode(RAW, NETWORK).id
+    assert message_id(Kind.LOAD, PAYLOAD) != alone.id
+
+
+def test_a_foreign_network_does_not_verify() -> None:
+    with pytest.raises(BadSignature):
+        verify(decode(RAW, seed("other")))
+
+
+def test_one_bad_signature_refuses_the_message() -> None:
+    good = cose.decode(RAW).signatures
+    for index in range(2):
+        forged = [Signature(s.key, bytes(64)) if at == index else s for at, s in enumerate(good)]
+        with pytest.raises(BadSignature):
+            verify(decode(cose.assemble(Kind.TRANSFER, PAYLOAD, forged), NETWORK))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [Kind.CERTIFICATE, Kind.LOAD_CERTIFICATE, Kind.SYNC_CERTIFICATE, Kind.TRUST_LIST, Kind.INVOICE],
+)
+def test_what_one_key_says_is_no_message_for_the_ledger(kind: Kind) -> None:
+    with pytest.raises(Malformed):
+        decode(cose.sign([A], kind, PAYLOAD, NETWORK), NETWORK)
+
+
+def test_a_body_of_another_kind_is_malformed() -> None:
+    with pytest.raises(Malformed):
+        decode(cose.sign([A], Kind.ISSUE, PAYLOAD, NETWORK), NETWORK)
+
+
+@pytest.mark.parametrize("kind", [Kind.TRANSFER, Kind.ISSUE, Kind.ENROL, Kind.PURPOSE, Kind.GENESIS])
+def test_an_unsigned_message_is_malformed(kind: Kind) -> None:
+    with pytest.raises(Malformed):
+        decode(cose.sign([], kind, PAYLOAD, NETWORK), NETWORK)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"), [(Kind.SWEEP, bodies.Sweep((bytes(34),))), (Kind.RECONCILE, bodies.Reconcile((RAW,)))]
+)
+def test_what_nobody_signs_is_not_signed(kind: Kind, body: bodies.Sweep | bodies.Reconcile) -> None:
+    with pytest.raises(Malformed, match="number of signatures"):
+        decode(build(kind, body, [A], NETWORK), NETWORK)
+
+
+def test_a_payload_has_one_spelling() -> None:
+    loose = b"\x98\x05" + PAYLOAD[1:]
+    with pytest.raises(NotCanonical):
+        decode(cose.sign([A], Kind.TRANSFER, loose, NETWORK), NETWORK)
+
+
+def test_size_is_bounded() -> None:
+    with pytest.raises(TooLarge):
+        decode(bytes(MAX_MESSAGE_BYTES + 1), NETWORK)
+
+
+@pytest.mark.parametrize("end", range(0, len(RAW), 17))
+def test_a_cut_message_is_malformed(end: int) -> None:
+    with pytest.raises(FormError):
+        decode(RAW[:end], NETWORK)
+
+
+# --- reconcile ---------------------------------------------------------------------------------
+
+
+def offline(world: World) -> bytes:
+    aida, bolat = world.customer("aida", enrol=False), world.customer("bolat", enrol=False)
+    return pay(world, aida, bolat, bytes(34), 900)
+
+
+def reconcile(world: World, *parts: bytes) -> bytes:
+    return build(Kind.RECONCILE, bodies.Reconcile(parts), [], world.network)
+
+
+def test_the_payments_of_a_reconcile_are_its_parts(world: World) -> None:
+    payment = offline(world)
+    verified = verify(decode(reconcile(world, payment), world.network))
+    (part,) = verified.parts
+    assert part == verify(decode(payment, world.network))
+    assert verified.signers == frozenset()
+
+
+def test_a_bad_signature_inside_refuses_the_whole(world: World) -> None:
+    forged = cose.assemble(Kind.TRANSFER, cose.decode(offline(world)).payload, [Signature(A.public, bytes(64))])
+    with pytest.raises(BadSignature):
+        verify(decode(reconcile(world, offline(world), forged), world.network))
+
+
+def test_only_offline_payments_are_evidence(world: World) -> None:
+    online = build(Kind.TRANSFER, TRANSFER, [A], world.network)
+    unload = build(Kind.UNLOAD, bodies.Unload((bytes(34),), (out(A.public, 5),), NOW_S), [A], world.network)
+    for part in (online, unload, reconcile(world, offline(world)), b""):
+        with pytest.raises(Malformed):
+            decode(reconcile(world, part), world.network)
+
+
+# --- enrol -------------------------------------------------------------------------------------
+
+
+def test_the_certificates_of_an_enrolment_are_checked_under_its_signer(world: World) -> None:
+    aida = world.customer("aida", enrol=False)
+    enrol = bodies.Enrol((aida.wallet_cwt, aida.purse_cwt))
+    message = decode(build(Kind.ENROL, enrol, [world.banks["altyn"]], world.network), world.network)
+    assert [certificate.key for certificate in verify(message).certificates] == [aida.key.public, aida.purse.public]
+    assert len(message.checks) == 3
+    with pytest.raises(BadSignature):
+        verify(decode(build(Kind.ENROL, enrol, [A], world.network), world.network))
+
+
+def test_an_enrolment_is_signed_by_one_bank(world: World) -> None:
+    enrol = bodies.Enrol((world.customer("aida", enrol=False).wallet_cwt,))
+    with pytest.raises(Malformed):
+        decode(build(Kind.ENROL, enrol, [A, world.banks["altyn"]], world.network), world.network)
+
+
+def test_a_malformed_certificate_refuses_the_enrolment(world: World) -> None:
+    with pytest.raises(Malformed):
+        decode(build(Kind.ENROL, bodies.Enrol((b"cwt",)), [A], world.network), world.network)
