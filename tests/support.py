@@ -168,6 +168,7 @@ class World:
         """The bytes of an offline payment between two purses."""
         fields = {
             "invoice_id": seed(f"invoice {payer.name} {payee.name} {salt}"),
+            "payer_certificate": payer.certificate(self.network).id,
             "payee_certificate": payee.certificate(self.network).id,
             "counter": 1,
             "spends": 1,

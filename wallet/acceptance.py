@@ -109,16 +109,15 @@ def check(bundle: PaymentBundle, invoice_of: Callable[[bytes], Invoice | None], 
     messages = _verified_messages(bundle, know)  # 1, 2
     certs = {c.id: c for c in (verified_certificate(raw, know) for raw in bundle.certificates)}
     certs[know.certificate.id] = know.certificate
-    by_key = {certificate.key: certificate for certificate in certs.values()}
     loads = _verified_loads(bundle, know)
     last = messages[-1]
-    invoice = _own_invoice(last, by_key, know, invoice_of)  # 3
+    payer, invoice = _own_invoice(last, certs, know, invoice_of)  # 3
     tokens = {name: load.token for name, (load, _) in loads.items()}
     check_deadlines(tokens, know)  # 4
     _check_unspent(messages, know)  # 5
     hops = []
     for message, raw in zip(messages, (*bundle.ancestry, bundle.payment), strict=True):  # 6
-        hop = _judge(message, raw, tokens, certs, by_key, know)
+        hop = _judge(message, raw, tokens, certs, know)
         tokens |= {outpoint(hop.id, index): token for index, token in enumerate(hop.tokens)}
         hops.append(hop)
     made = {outpoint(last.id, index): token for index, token in enumerate(hops[-1].tokens)}
@@ -128,7 +127,6 @@ def check(bundle: PaymentBundle, invoice_of: Callable[[bytes], Invoice | None], 
         raise AmountMismatch("not the amount that was asked for", found=amount_tiyn, wanted=invoice.amount_tiyn)
     if amount_tiyn > invoice.headroom_tiyn:
         raise LimitHolding("the purse would hold too much", found=amount_tiyn, limit=invoice.headroom_tiyn)
-    payer = by_key[next(iter(last.signers))]
     return Accepted(last.id, payer, tuple(hops), {name: raw for name, (_, raw) in loads.items()}, mine, amount_tiyn)
 
 
@@ -162,12 +160,12 @@ def _verified_loads(bundle: PaymentBundle, know: Knowledge) -> dict[bytes, tuple
 
 def _own_invoice(
     last: Verified,
-    by_key: dict[bytes, Certificate],
+    certs: dict[bytes, Certificate],
     know: Knowledge,
     invoice_of: Callable[[bytes], Invoice | None],
-) -> Invoice:
+) -> tuple[Certificate, Invoice]:
     _, terms = transfer_of(last)
-    payer = by_key.get(next(iter(last.signers)))
+    payer = certs.get(terms.payer_certificate)
     if payer is None:
         raise NotEnrolled("the payer's certificate is not there")
     know.trust_list.check_not_revoked(payer.id)
@@ -176,7 +174,7 @@ def _own_invoice(
         raise WrongPayee("the payment answers no invoice of this purse", found=terms.invoice_id)
     if (terms.trust_list_s, terms.ledger_time_s) != (invoice.trust_list_s, invoice.ledger_time_s):
         raise WrongPayee("the payment does not repeat the invoice's times")
-    return invoice
+    return payer, invoice
 
 
 def check_deadlines(loaded: Mapping[bytes, OfflineToken], know: Knowledge) -> None:
@@ -203,11 +201,10 @@ def _judge(
     raw: bytes,
     tokens: dict[bytes, OfflineToken],
     certs: dict[bytes, Certificate],
-    by_key: dict[bytes, Certificate],
     know: Knowledge,
 ) -> Hop:
     transfer, terms = transfer_of(message)
-    payer, payee = by_key.get(next(iter(message.signers))), certs.get(terms.payee_certificate)
+    payer, payee = certs.get(terms.payer_certificate), certs.get(terms.payee_certificate)
     if payer is None or payee is None:
         raise NotEnrolled("a certificate in the ancestry is not there")
     missing = [name for name in transfer.inputs if name not in tokens]

@@ -242,7 +242,9 @@ class _Bench:
 
     def _offline_payment(self, name: bytes, owner: int) -> bytes:
         payee = (owner + 1) % _OWNERS
-        terms = OfflineTerms(_seed("invoice"), self.purse_certificates[payee], 1, 1, 1, NOW_S, NOW_S)
+        terms = OfflineTerms(
+            _seed("invoice"), self.purse_certificates[owner], self.purse_certificates[payee], 1, 1, 1, NOW_S, NOW_S
+        )
         outputs = (Output(self.purses[payee].public, 6_00, None), Output(self.purses[owner].public, 4_00, None))
         body = Transfer((name,), outputs, _UNTIL_S, None, terms)
         return build(Kind.TRANSFER, body, [self.purses[owner]], self.network)

@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cbdc.errors import InsufficientFunds, TengeError, WrongPayee
+from cbdc.errors import (
+    CertificateExpired,
+    DoubleSpend,
+    InsufficientFunds,
+    ReserveShort,
+    TengeError,
+    TooLate,
+    WrongPayee,
+)
 from cbdc.formats import cbor, certificates, cose
 from cbdc.formats.certificates import Certificate
 from cbdc.formats.ed25519 import SigningKey
@@ -35,6 +43,9 @@ from wallet.vault import KdfCost, Vault
 
 VALID_FOR_S: Final = 600
 """An online message is meant for ten minutes; a lost one does not surprise anybody next week."""
+
+UNLOAD_VALID_FOR_S: Final = 365 * 86_400
+"""An unload is signed once for ever, so it must still be good when it gets through after a power cut."""
 
 GAP_LIMIT: Final = 20
 """Keys without a certificate after which a restore stops looking."""
@@ -289,6 +300,7 @@ class Customer:
 
     def unload(self, port: LedgerPort, amount_tiyn: int, purpose: bytes | None = None) -> Receipt:
         """Move money out of the purse; the rest is renewed, as in a sync."""
+        self._resume_unload(port)
         self._reconcile(port)
         leaves = port.offline_of([self.element.public_key])
         held_tiyn = sum(leaf.amount_tiyn for leaf in leaves.values() if leaf.purpose == purpose)
@@ -296,6 +308,8 @@ class Customer:
             raise InsufficientFunds("the purse holds less", found=held_tiyn, wanted=amount_tiyn)
         totals = _totals(leaves)
         totals[purpose] -= amount_tiyn
+        if any(totals.values()):
+            self._check_renewable(port)
         outputs = (Output(self.key.public, amount_tiyn, purpose), *self._kept(totals))
         receipt = self._unload(port, leaves, outputs, "unloaded", amount_tiyn)
         self._note_sync(port)
@@ -304,6 +318,8 @@ class Customer:
     def sync(self, port: LedgerPort) -> SyncReport:
         """Exchange everything with the ledger: evidence, outcomes, trust list, fresh load certificates."""
         self._learn(port)
+        self.purse.recover()
+        self._resume_unload(port)
         sent, refused = self._reconcile(port)
         settled, disputed = self._settle(port)
         self._renew(port)
@@ -314,7 +330,8 @@ class Customer:
         self.purse.learn(port.trust_list(), port.policy(), port.purposes())
 
     def _note_sync(self, port: LedgerPort) -> None:
-        self.element.note_sync(port.sync_certificate(self.element.public_key), port.trust_list())
+        word = port.sync_certificate(self.element.public_key, self.element.sync_challenge())
+        self.element.note_sync(word, port.trust_list())
 
     def _reconcile(self, port: LedgerPort) -> tuple[int, tuple[tuple[bytes, str], ...]]:
         """Hand in what the ledger may not have; ids and codes of what it refused."""
@@ -361,9 +378,26 @@ class Customer:
         kept = {p: amount for p, amount in totals.items() if p not in expired}
         gone = [Output(self.key.public, totals[p], p) for p in sorted(expired)]
         try:
-            self._unload(port, leaves, (*gone, *self._kept(kept)), "renewed", 0)
+            self._check_renewable(port)
         except TengeError:
             self.purse.keep_only(leaves)
+            return
+        self._unload(port, leaves, (*gone, *self._kept(kept)), "renewed", 0)
+
+    def _check_renewable(self, port: LedgerPort) -> None:
+        """Ask before the element signs, because what it has signed it cannot take back.
+
+        Raises:
+            CertificateRevoked, CertificateExpired, NotEnrolled, ReserveShort: the ledger would refuse fresh tokens.
+        """
+        own, trust_list = self.purse.certificate, self.purse.trust_list
+        trust_list.check_not_revoked(own.id)
+        trust_list.bank_key(own.bank)
+        if port.ledger_time_s() >= own.expires_s:
+            raise CertificateExpired("the purse's certificate has expired", account=own.account)
+        claims_tiyn = port.claims_tiyn(own.bank)
+        if claims_tiyn:
+            raise ReserveShort("the bank owes the offline pool and may load no purse", claims_tiyn=claims_tiyn)
 
     def _kept(self, totals: dict[bytes | None, int]) -> tuple[Output, ...]:
         ordered = sorted(totals.items(), key=lambda item: item[0] or b"")
@@ -372,18 +406,33 @@ class Customer:
     def _unload(
         self, port: LedgerPort, leaves: dict[bytes, OfflineToken], outputs: tuple[Output, ...], what: str, out_tiyn: int
     ) -> Receipt:
-        body = Unload(tuple(sorted(leaves)), outputs, port.ledger_time_s() + VALID_FOR_S)
+        body = Unload(tuple(sorted(leaves)), outputs, port.ledger_time_s() + UNLOAD_VALID_FOR_S)
         payload = cbor.encode(body.to_cbor())
-        raw = cose.assemble(Kind.UNLOAD, payload, [self.element.sign_unload(payload)])
-        receipt = self._submit(port, raw, what, out_tiyn, "purse")
-        message = decode(raw, self.network).id
+        self.vault.put("unload", b"", [payload, what, out_tiyn])
+        return self._finish_unload(port, payload, what, out_tiyn)
+
+    def _resume_unload(self, port: LedgerPort) -> None:
+        """Finish an unload that a power cut or a lost network interrupted: the same bytes again."""
+        interrupted = self.vault.get("unload", b"")
+        if interrupted is not None:
+            self._finish_unload(port, *interrupted)
+
+    def _finish_unload(self, port: LedgerPort, payload: bytes, what: str, out_tiyn: int) -> Receipt:
+        try:
+            raw = cose.assemble(Kind.UNLOAD, payload, [self.element.sign_unload(payload)])
+            receipt = self._submit(port, raw, what, out_tiyn, "purse")
+        except (DoubleSpend, TooLate):
+            self.vault.drop("unload", b"")
+            raise
+        message = decode(raw, self.network)
         tokens, loads = {}, {}
-        for index, output in enumerate(outputs):
-            name = outpoint(message, index)
+        for index, output in enumerate(Unload.from_cbor(cbor.decode(payload)).outputs):
+            name = outpoint(message.id, index)
             token, certificate = port.offline_token(name), port.load_certificate(name)
             if output.owner == self.element.public_key and token is not None and certificate is not None:
                 tokens[name], loads[name] = token, certificate
         self.purse.hold(tokens, loads)
+        self.vault.drop("unload", b"")
         self._forget_known_evidence(port)
         return receipt
 

@@ -27,13 +27,14 @@ from cbdc.formats.cose import Signature
 from cbdc.formats.ed25519 import SigningKey
 from cbdc.formats.kinds import Kind
 from cbdc.messages.bodies import OfflineTerms, Transfer, Unload
-from cbdc.offline.documents import SyncCertificate, TrustList
+from cbdc.offline.documents import CHALLENGE_BYTES, SyncCertificate, TrustList
 from wallet.vault import KdfCost, Vault
 
 _KEY = b"key"
 _NETWORK = b"network"
 _CERTIFICATE = b"certificate"
 _COUNTERS = b"counters"
+_CHALLENGE = b"challenge"
 
 
 class SecureElement(Protocol):
@@ -64,6 +65,9 @@ class SecureElement(Protocol):
     def sign_receipt(self, payload: bytes) -> bytes:
         """A payment receipt as a signed message."""
 
+    def sync_challenge(self) -> bytes:
+        """A fresh number (16 bytes) that the operator's word on the next sync must repeat."""
+
     def note_sync(self, sync_certificate: bytes, trust_list: bytes) -> None:
         """Count spends from 0 again, on the operator's word that the purse has synced."""
 
@@ -91,7 +95,7 @@ class SimulatedElement:
         with vault.together():
             vault.put("element", _KEY, random(32))
             vault.put("element", _NETWORK, network)
-            vault.put("element", _COUNTERS, [0, 0, 0])
+            vault.put("element", _COUNTERS, [0, 0])
         return cls(vault)
 
     @classmethod
@@ -120,7 +124,7 @@ class SimulatedElement:
         self._vault.put("element", _CERTIFICATE, certificate)
 
     def counters(self) -> tuple[int, int]:
-        counter, spends, _ = self._vault.get("element", _COUNTERS)
+        counter, spends = self._vault.get("element", _COUNTERS)
         return counter, spends
 
     def has_spent(self, outpoint: bytes) -> bool:
@@ -132,11 +136,11 @@ class SimulatedElement:
         if transfer.terms is None:
             raise Malformed("an element signs offline transfers")
         if not self._signed_before(Kind.TRANSFER, payload, transfer.inputs):
-            counter, spends, synced_s = self._vault.get("element", _COUNTERS)
+            counter, spends = self.counters()
             self._check_limits(transfer, transfer.terms, counter, spends)
             with self._vault.together():
                 self._note_inputs(Kind.TRANSFER, payload, transfer.inputs)
-                self._vault.put("element", _COUNTERS, [counter + 1, spends + 1, synced_s])
+                self._vault.put("element", _COUNTERS, [counter + 1, spends + 1])
         return self._sign(Kind.TRANSFER, payload)
 
     def sign_unload(self, payload: bytes) -> Signature:
@@ -153,16 +157,23 @@ class SimulatedElement:
     def sign_receipt(self, payload: bytes) -> bytes:
         return cose.sign1(self._key, Kind.PAYMENT_RECEIPT, payload, self._network)
 
+    def sync_challenge(self) -> bytes:
+        challenge = os.urandom(CHALLENGE_BYTES)
+        self._vault.put("element", _CHALLENGE, challenge)
+        return challenge
+
     def note_sync(self, sync_certificate: bytes, trust_list: bytes) -> None:
-        """Raises BadSignature if either is not by the network's operator, Replayed if it is not newer than the last."""
+        """Raises BadSignature if either is not by the network's operator, Replayed if it answers no open challenge."""
         operator_key = TrustList.verify(trust_list, self._network).operator_key()
         sync = SyncCertificate.verify(sync_certificate, self._network, operator_key)
-        counter, _, synced_s = self._vault.get("element", _COUNTERS)
+        counter, _ = self.counters()
         if sync.purse_key != self._key.public:
             raise BadSignature("the sync certificate is for another element")
-        if sync.time_s < synced_s:
-            raise Replayed("an older sync certificate", found=sync.time_s, last=synced_s)
-        self._vault.put("element", _COUNTERS, [counter, 0, sync.time_s])
+        if sync.challenge != self._vault.get("element", _CHALLENGE):
+            raise Replayed("the sync certificate answers another challenge")
+        with self._vault.together():
+            self._vault.drop("element", _CHALLENGE)
+            self._vault.put("element", _COUNTERS, [counter, 0])
 
     # --- inside --------------------------------------------------------------------------------
 

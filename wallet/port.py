@@ -52,11 +52,14 @@ class LedgerPort(Protocol):
     def load_certificate(self, outpoint: bytes) -> bytes | None:
         """The operator's certificate for a live token at hop 0."""
 
-    def sync_certificate(self, purse_key: bytes) -> bytes:
-        """The operator's word that this purse is in touch."""
+    def sync_certificate(self, purse_key: bytes, challenge: bytes) -> bytes:
+        """The operator's word that this purse is in touch, for its element's challenge (16 bytes)."""
 
     def certificate_bytes(self, key: bytes) -> bytes:
         """The certificate under which a key is enrolled. Raises NotEnrolled."""
+
+    def claims_tiyn(self, bank: str) -> int:
+        """What a bank owes the offline pool."""
 
     def ledger_time_s(self) -> int:
         """Ledger time now."""
@@ -80,6 +83,7 @@ class LocalPort:
         self.load_certificate = queries.load_certificate
         self.sync_certificate = queries.sync_certificate
         self.certificate_bytes = queries.certificate_bytes
+        self.claims_tiyn = queries.claims_tiyn
         self.ledger_time_s = queries.ledger_time_s
 
     def submit(self, message: bytes) -> Receipt:

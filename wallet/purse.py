@@ -19,7 +19,9 @@ from cbdc.errors import (
     LimitHolding,
     LimitPayment,
     NotEnrolled,
+    NotOwner,
     PurposeRefused,
+    TengeError,
     WrongPayee,
 )
 from cbdc.formats import cbor, certificates, cose
@@ -125,7 +127,9 @@ class Purse:
     def install(self, certificate: bytes) -> None:
         """Take the bank's certificate for the element's key."""
         self.element.install(certificate)
-        self.vault.put("purse", _CERTIFICATE, certificate)
+        with self.vault.together():
+            self.vault.put("purse", _CERTIFICATE, certificate)
+            self.vault.put("certificate", self.certificate.id, certificate)
 
     def learn(self, trust_list: bytes, policy: Policy, purposes: dict[bytes, Definition]) -> None:
         """Take a newer trust list, the policy and the purposes. Raises BadSignature, Malformed."""
@@ -186,8 +190,13 @@ class Purse:
         return {name: OfflineToken(*fields) for name, fields in self.vault.items("token")}
 
     def spendable(self) -> dict[bytes, OfflineToken]:
-        """What the purse can spend now: a storage rolled back may hold what its element has spent already."""
-        return {name: token for name, token in self.tokens().items() if not self.element.has_spent(name)}
+        """What the purse can still spend or hand in.
+
+        A storage rolled back may hold what its element has spent already, and a final token is online again.
+        """
+        now_s = max(self._clock(), self.ledger_time_s)
+        held = self.tokens().items()
+        return {n: token for n, token in held if token.final_at_s > now_s and not self.element.has_spent(n)}
 
     def balance_tiyn(self) -> int:
         return sum(token.amount_tiyn for token in self.spendable().values())
@@ -260,20 +269,44 @@ class Purse:
     def pay(self, invoice_raw: bytes, purpose: bytes | None = None) -> bytes:
         """Pay an invoice: check it completely, sign, journal, and only then give the payment's bytes out.
 
+        What is about to be signed is written down first, so that `recover` can finish after a power cut.
+
         Raises:
             TengeError: which guard refused; nothing was signed.
         """
+        self.recover()
         invoice = read_invoice(invoice_raw, self.network)
         know = self.knowledge()
         acceptance.verified_certificate(invoice.certificate_raw, know)
         self._check_invoice(invoice, know)
         inputs, payload = self._compose(invoice, know, purpose)
-        signature = self.element.sign_payment(payload)
-        raw = cose.assemble(Kind.TRANSFER, payload, [signature])
         payment_id = message_id(Kind.TRANSFER, payload)
+        self.vault.put("intent", payment_id, [payload, invoice_raw, list(inputs)])
+        try:
+            return self._sign(payment_id, payload, invoice, inputs)
+        except TengeError:
+            self.vault.drop("intent", payment_id)
+            raise
+
+    def _sign(self, payment_id: bytes, payload: bytes, invoice: Invoice, inputs: tuple[bytes, ...]) -> bytes:
+        raw = cose.assemble(Kind.TRANSFER, payload, [self.element.sign_payment(payload)])
         bundle = self.bundle_of(raw, inputs).encode()
         self._journal(payment_id, raw, invoice, bundle, inputs)
         return bundle
+
+    def recover(self) -> int:
+        """Finish payments that a power cut interrupted after the element had signed; how many.
+
+        One that the element has not signed never happened, and is forgotten.
+        """
+        finished = 0
+        for payment_id, (payload, invoice_raw, inputs) in self.vault.items("intent"):
+            if all(self.element.has_spent(name) for name in inputs):
+                self._sign(payment_id, payload, read_invoice(invoice_raw, self.network), tuple(inputs))
+                finished += 1
+            else:
+                self.vault.drop("intent", payment_id)
+        return finished
 
     def _check_invoice(self, invoice: Invoice, know: Knowledge) -> None:
         know.trust_list.check_not_revoked(invoice.certificate.id)
@@ -305,6 +338,7 @@ class Purse:
         inputs = [usable[name] for name in chosen.inputs]
         terms = OfflineTerms(
             invoice_id=invoice.id,
+            payer_certificate=payer.id,
             payee_certificate=payee.id,
             counter=counter + 1,
             spends=spends + 1,
@@ -349,21 +383,25 @@ class Purse:
             payee = invoice.certificate
             journal = [payee.key, payee.account, invoice.amount_tiyn, bundle, Status.PENDING.value, None]
             self.vault.put("sent", payment_id, journal)
+            self.vault.drop("intent", payment_id)
 
     def again(self, payment_id: bytes) -> bytes:
-        """The identical bytes of a payment made before. Raises NotEnrolled if there is none."""
+        """The identical bytes of a payment made before. Raises NotOwner if there is none."""
+        return self._made(payment_id).bundle
+
+    def _made(self, payment_id: bytes) -> Sent:
         value = self.vault.get("sent", payment_id)
         if value is None:
-            raise NotEnrolled("this purse made no such payment", payment=payment_id)
-        return _sent(payment_id, value).bundle
+            raise NotOwner("this purse made no such payment", payment=payment_id)
+        return _sent(payment_id, value)
 
     def finish(self, payment_id: bytes, receipt_raw: bytes) -> None:
         """Take the payee's receipt: the payment is no longer pending.
 
         Raises:
-            BadSignature, FormError: not this payee's receipt. WrongPayee: for another payment.
+            BadSignature, FormError: not this payee's receipt. WrongPayee, NotOwner: for another payment or purse.
         """
-        sent = _sent(payment_id, self.vault.get("sent", payment_id))
+        sent = self._made(payment_id)
         receipt = read_receipt(receipt_raw, self.network, sent.payee)
         if receipt.payment_id != payment_id:
             raise WrongPayee("the receipt is for another payment", found=receipt.payment_id, wanted=payment_id)
@@ -444,19 +482,12 @@ class Purse:
                 for parent_input in transfer.inputs:
                     trace(parent_input)
                 ancestry[maker] = parent
-                self._add_certificates(parent, transfer.terms, wanted)
+                for party in (transfer.terms.payer_certificate, transfer.terms.payee_certificate):
+                    wanted[party] = self.vault.get("certificate", party)
 
         for name in inputs:
             trace(name)
         return PaymentBundle(raw, tuple(ancestry.values()), tuple(loads.values()), tuple(wanted.values()))
-
-    def _add_certificates(self, raw: bytes, terms: OfflineTerms, wanted: dict[bytes, bytes]) -> None:
-        """The certificates of both parties of an ancestor, as far as this purse does not own them."""
-        signer = next(iter(decode(raw, self.network).signers))
-        for certificate_id, value in [*self.vault.items("certificate"), (self.certificate.id, self.certificate_raw)]:
-            is_payee = certificate_id == terms.payee_certificate
-            if is_payee or certificates.unverified(value, self.network)[0].key == signer:
-                wanted[certificate_id] = value
 
     def evidence(self) -> list[bytes]:
         """Every payment this device knows, for the ledger: those it made, those it took, and proofs of forks."""

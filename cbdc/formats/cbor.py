@@ -1,8 +1,8 @@
 """Deterministic CBOR (RFC 8949 section 4.2.1), and the shapes that decoders expect.
 
 Anything signed or hashed goes through `encode`; anything that comes from outside goes through `decode`,
-which refuses every other spelling of the same value by encoding it again and comparing. Tags, floats,
-indefinite lengths and duplicate keys never occur in our formats and are refused.
+which refuses every other spelling of the same value by encoding it again and comparing. Tags, indefinite lengths
+and duplicate keys are refused there; floats and simple values, which no format of ours has, by the shapes below.
 
 cbor2 sorts map keys length-first (the older RFC 7049 order). Our maps use only text keys, or integers in
 -24..23 and below -65536: for these both orders agree, and the formats refuse any other key.
@@ -10,6 +10,7 @@ cbor2 sorts map keys length-first (the older RFC 7049 order). Our maps use only 
 
 from __future__ import annotations
 
+import re
 from typing import Any, NoReturn, TypeAlias
 
 import cbor2
@@ -64,6 +65,9 @@ _TAGS_THAT_CBOR2_INTERPRETS = (
     *(0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100),
     *(256, 258, 260, 261, 1004, 43000, 55799),
 )
+_UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+"""Controls, line and paragraph separators, and marks that change the direction of writing."""
+
 _NO_TAGS = dict.fromkeys(_TAGS_THAT_CBOR2_INTERPRETS, _refuse_tag)
 
 
@@ -112,11 +116,21 @@ def unsigned(value: Value, what: str, limit: int) -> int:
 
 
 def text_up_to(value: Value, what: str, limit: int) -> str:
-    """A text of 1..limit printable characters."""
-    if type(value) is not str or not value or not value.isprintable():
-        raise Malformed(f"{what} is not a printable text")
+    """A text of 1..limit characters, none of which could hide or turn round what is shown.
+
+    The list is fixed here, because what a Unicode library calls printable changes from version to version.
+    """
+    if type(value) is not str or not value or _UNSHOWABLE.search(value):
+        raise Malformed(f"{what} is not a text that can be shown")
     if len(value) > limit:
         raise TooLarge(f"{what} is too long", found=len(value), limit=limit)
+    return value
+
+
+def int_map(value: Value, what: str, keys: frozenset[int]) -> dict[int, Value]:
+    """A map with exactly these integer keys; a boolean or a float that equals one is none."""
+    if type(value) is not dict or value.keys() != keys or any(type(key) is not int for key in value):
+        raise Malformed(f"{what} is not a map with the keys that belong there")
     return value
 
 

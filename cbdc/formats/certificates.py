@@ -23,6 +23,7 @@ ISS, SUB, EXP, IAT, CNF = 1, 2, 4, 6, 8
 TENGE_CLAIM: Final = -65537
 """The first integer that RFC 8392 leaves for private use."""
 
+_CLAIMS: Final = frozenset({ISS, SUB, EXP, IAT, CNF, TENGE_CLAIM})
 _MAX_SMALL: Final = 1_000
 
 
@@ -132,9 +133,7 @@ def parse_claims(payload: bytes) -> Certificate:
     Raises:
         FormError: not the claims of a wallet or purse certificate.
     """
-    claims = cbor.decode(payload, max_bytes=MAX_CERTIFICATE_BYTES)
-    if type(claims) is not dict or set(claims) != {ISS, SUB, EXP, IAT, CNF, TENGE_CLAIM}:
-        raise Malformed("not the claims of a certificate")
+    claims = cbor.int_map(cbor.decode(payload, max_bytes=MAX_CERTIFICATE_BYTES), "claims", _CLAIMS)
     holder, tier, merchant, limits, online_key = cbor.array(claims[TENGE_CLAIM], "tenge claim", 5)
     if (limits is None) != (online_key is None):
         raise Malformed("a purse certificate has both limits and an online key")
@@ -159,8 +158,8 @@ def parse_claims(payload: bytes) -> Certificate:
 
 def _confirmation_key(cnf: cbor.Value) -> bytes:
     """The OKP key of RFC 8747 section 3.2: kty 1, crv 6 (Ed25519), x."""
-    cose_key = cnf.get(1) if type(cnf) is dict and len(cnf) == 1 else None
-    if type(cose_key) is not dict or set(cose_key) != {1, -1, -2} or cose_key[1] != 1 or cose_key[-1] != 6:
+    cose_key = cbor.int_map(cbor.int_map(cnf, "cnf", frozenset({1}))[1], "cnf key", frozenset({1, -1, -2}))
+    if cbor.encode([cose_key[1], cose_key[-1]]) != cbor.encode([1, 6]):
         raise Malformed("cnf is not an Ed25519 COSE key")
     return cbor.byte_string(cose_key[-2], "cnf x", PUBLIC_KEY_BYTES)
 

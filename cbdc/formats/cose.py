@@ -28,6 +28,7 @@ HEADER_ALG: Final = 1
 HEADER_CONTENT_TYPE: Final = 3
 HEADER_KID: Final = 4
 ALG_EDDSA: Final = -8
+_SIGNER_HEADERS: Final = frozenset({HEADER_KID})
 _SIGNER_PROTECTED: Final = cbor.encode({HEADER_ALG: ALG_EDDSA})
 
 
@@ -152,9 +153,9 @@ def checks(signed: Signed, network: bytes) -> list[SignatureCheck]:
 
 def _signature(item: cbor.Value) -> Signature:
     protected, unprotected, value = cbor.array(item, "COSE_Signature", 3)
-    if protected != _SIGNER_PROTECTED or type(unprotected) is not dict or len(unprotected) != 1:
-        raise Malformed("not an Ed25519 signer with its key as kid")
-    key = cbor.byte_string(unprotected.get(HEADER_KID), "kid", PUBLIC_KEY_BYTES)
+    if protected != _SIGNER_PROTECTED:
+        raise Malformed("not an Ed25519 signer")
+    key = cbor.byte_string(cbor.int_map(unprotected, "header", _SIGNER_HEADERS)[HEADER_KID], "kid", PUBLIC_KEY_BYTES)
     return Signature(key, cbor.byte_string(value, "signature", SIGNATURE_BYTES))
 
 

@@ -120,6 +120,6 @@ def _subject(subject: x509.Name) -> tuple[str, Role]:
     if len(names) != 1 or len(units) != 1 or len(subject) != 2:
         raise ValueError("the subject is CN and OU")
     name = names[0].value
-    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME_CHARS or not name.isprintable():
-        raise ValueError("the name is a short printable text")
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME_CHARS or not name.isascii() or not name.isprintable():
+        raise ValueError("the name is a short printable ASCII text")
     return name, Role(units[0].value)

@@ -70,18 +70,22 @@ def verify(note: str, origin: str, operator_key: bytes) -> Checkpoint:
     text, separator, signatures = note.partition("\n\n")
     if not separator or not signatures.endswith("\n"):
         raise Malformed("not a signed note")
-    checkpoint = _parse(text + "\n", origin)
-    wanted = key_id(origin, operator_key)
-    for line in signatures[:-1].split("\n"):
-        name, _, blob = line.removeprefix(_DASH).partition(" ")
-        if not line.startswith(_DASH) or not name or not blob:
-            raise Malformed("not a signature line of a note")
-        signature = _unb64(blob)
-        if name == origin and signature[:4] == wanted:
-            if not is_valid(operator_key, (text + "\n").encode(), signature[4:]):
-                raise BadSignature("the operator's signature on the checkpoint does not hold", origin=origin)
-            return checkpoint
-    raise BadSignature("the operator did not sign this checkpoint", origin=origin)
+    checkpoint, signed = _parse(text + "\n", origin), (text + "\n").encode()
+    own = key_id(origin, operator_key)
+    found = [blob for name, blob in map(_signature, signatures[:-1].split("\n")) if (name, blob[:4]) == (origin, own)]
+    if not found:
+        raise BadSignature("the operator did not sign this checkpoint", origin=origin)
+    if not all(is_valid(operator_key, signed, blob[4:]) for blob in found):
+        raise BadSignature("the operator's signature on the checkpoint does not hold", origin=origin)
+    return checkpoint
+
+
+def _signature(line: str) -> tuple[str, bytes]:
+    """The signer's name, and key id with signature, of one line of a note."""
+    name, _, blob = line.removeprefix(_DASH).partition(" ")
+    if not line.startswith(_DASH) or not name or not blob:
+        raise Malformed("not a signature line of a note")
+    return name, _unb64(blob)
 
 
 def _parse(text: str, origin: str) -> Checkpoint:

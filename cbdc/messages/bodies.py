@@ -41,6 +41,7 @@ class OfflineTerms(Compact):
     """
 
     invoice_id: bytes
+    payer_certificate: bytes
     payee_certificate: bytes
     counter: int
     spends: int
@@ -50,14 +51,16 @@ class OfflineTerms(Compact):
 
     def to_cbor(self) -> cbor.Value:
         counts = [self.counter, self.spends, self.hop]
-        return [self.invoice_id, self.payee_certificate, *counts, self.trust_list_s, self.ledger_time_s]
+        names = [self.invoice_id, self.payer_certificate, self.payee_certificate]
+        return [*names, *counts, self.trust_list_s, self.ledger_time_s]
 
     @classmethod
     def from_cbor(cls, value: cbor.Value) -> OfflineTerms:
-        invoice, certificate, counter, spends, hop, trust_list, ledger_time = cbor.array(value, "offline terms", 7)
+        invoice, payer, payee, counter, spends, hop, trust_list, ledger_time = cbor.array(value, "offline terms", 8)
         return cls(
             cbor.byte_string(invoice, "invoice id", HASH_BYTES),
-            cbor.byte_string(certificate, "payee certificate", HASH_BYTES),
+            cbor.byte_string(payer, "payer certificate", HASH_BYTES),
+            cbor.byte_string(payee, "payee certificate", HASH_BYTES),
             cbor.unsigned(counter, "counter", _MAX_COUNTER),
             cbor.unsigned(spends, "spends", _MAX_COUNTER),
             cbor.unsigned(hop, "hop", _MAX_COUNTER),

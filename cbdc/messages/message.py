@@ -107,6 +107,8 @@ def decode(raw: bytes, network: bytes, *, max_bytes: int = MAX_MESSAGE_BYTES) ->
     if type(body) is bodies.Reconcile:
         parts = tuple(_payment(item, network) for item in body.raw)
         checks = tuple(check for part in parts for check in part.checks)
+    elif type(body) is bodies.Genesis and body.root.key != network:
+        raise Malformed("genesis of another network", found=body.root.key, wanted=network)
     elif type(body) is bodies.Enrol:
         certificates, inner = _certificates(body, signed, network)
         checks += inner
@@ -145,6 +147,8 @@ def _payment(raw: bytes, network: bytes) -> Message:
     message = decode(raw, network, max_bytes=len(raw))
     if type(message.body) is not bodies.Transfer or message.body.terms is None:
         raise Malformed("evidence is an offline transfer", kind=message.kind.value)
+    if len(message.signers) != 1:
+        raise Malformed("an offline transfer is signed by one purse", found=len(message.signers))
     return message
 
 

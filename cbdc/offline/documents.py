@@ -14,6 +14,7 @@ from cbdc.formats.x509 import Institution, Role
 from cbdc.limits import MAX_AMOUNT_TIYN, MAX_X509_BYTES
 from cbdc.state.records import OfflineToken
 
+CHALLENGE_BYTES = 16
 _MAX_LOAD_CERTIFICATE_BYTES = 512
 _MAX_PARTICIPANTS = 1_000
 _MAX_REVOKED = 20_000
@@ -57,13 +58,19 @@ class LoadCertificate:
 
 @dataclass(frozen=True, slots=True)
 class SyncCertificate:
-    """The operator's word to a secure element that its purse has just synced: it may count its spends from 0."""
+    """The operator's word to a secure element that its purse has just synced: it may count its spends from 0.
+
+    ``challenge`` is the element's own, so that no certificate counts twice.
+    """
 
     purse_key: bytes
     time_s: int
+    challenge: bytes
 
     def sign(self, operator: SigningKey, network: bytes) -> bytes:
-        return cose.sign1(operator, Kind.SYNC_CERTIFICATE, cbor.encode([self.purse_key, self.time_s]), network)
+        return cose.sign1(
+            operator, Kind.SYNC_CERTIFICATE, cbor.encode([self.purse_key, self.time_s, self.challenge]), network
+        )
 
     @classmethod
     def verify(cls, data: bytes, network: bytes, operator_key: bytes) -> SyncCertificate:
@@ -75,8 +82,12 @@ class SyncCertificate:
         payload = cose.verify1(
             data, Kind.SYNC_CERTIFICATE, network, operator_key, max_bytes=_MAX_LOAD_CERTIFICATE_BYTES
         )
-        key, time = cbor.array(cbor.decode(payload), "sync", 2)
-        return cls(cbor.byte_string(key, "purse key", PUBLIC_KEY_BYTES), cbor.time_s(time, "time"))
+        key, time, challenge = cbor.array(cbor.decode(payload), "sync", 3)
+        return cls(
+            cbor.byte_string(key, "purse key", PUBLIC_KEY_BYTES),
+            cbor.time_s(time, "time"),
+            cbor.byte_string(challenge, "challenge", CHALLENGE_BYTES),
+        )
 
 
 @dataclass(frozen=True, slots=True)

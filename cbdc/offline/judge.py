@@ -17,6 +17,7 @@ from cbdc.errors import (
     LimitHops,
     LimitPayment,
     LimitSpends,
+    Malformed,
     NotOwner,
     TrustListStale,
     WrongPayee,
@@ -58,7 +59,7 @@ def judge(
 
     Raises:
         CertificateExpired, TrustListStale, WrongPayee, Expired, NotOwner, AmountMismatch, PurposeMismatch,
-        LimitPayment, LimitSpends, LimitHops, AncestryBroken, PurposeRefused.
+        LimitPayment, LimitSpends, LimitHops, AncestryBroken, PurposeRefused, Malformed.
     """
     payer, payee, limits = parties.payer, parties.payee, parties.payer_limits()
     for certificate in (payer, payee):
@@ -68,6 +69,12 @@ def judge(
         raise TrustListStale("the payee's trust list is too old", found=terms.trust_list_s, now=terms.ledger_time_s)
     if terms.payee_certificate != payee.id or payee.limits is None or payee.key == payer.key:
         raise WrongPayee("the payment names another payee's purse", found=terms.payee_certificate, wanted=payee.id)
+    if terms.payer_certificate != payer.id:
+        raise NotOwner("the payment names another certificate", found=terms.payer_certificate, wanted=payer.id)
+    if terms.trust_list_s > terms.ledger_time_s:
+        raise Malformed("the trust list is newer than the latest ledger time", found=terms.trust_list_s)
+    if terms.ledger_time_s > transfer.valid_until_s:
+        raise Expired("the payment is no longer valid", found=terms.ledger_time_s, limit=transfer.valid_until_s)
     spend_until_s = min(token.spend_until_s for token in inputs)
     if terms.ledger_time_s > spend_until_s:
         raise Expired("a token may no longer be spent offline", found=terms.ledger_time_s, limit=spend_until_s)

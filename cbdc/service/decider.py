@@ -105,14 +105,9 @@ class _Work:
 
 
 def entry_of(view: View, message: Verified) -> int | None:
-    """The entry that carried this message, or all the evidence in it; None if the log has it not."""
-    indexes = []
-    for part in message.parts or (message,):
-        found = [c.entry_index for c in view.consumers_of(_consumes(part)) if c.message_id == part.id]
-        if not found:
-            return None
-        indexes.append(found[0])
-    return indexes[0]
+    """The entry that carried this very message; None if the log has it not."""
+    carriers = view.consumers_of(_consumes(message))
+    return next((carrier.entry_index for carrier in carriers if carrier.message_id == message.id), None)
 
 
 def _consumes(message: Verified) -> bytes:

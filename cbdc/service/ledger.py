@@ -94,8 +94,9 @@ class Ledger:
         if self._stopped is not None:
             raise Unreachable("the ledger has stopped", reason=self._stopped)
         answer: Future[Receipt] = Future()
+        answer.set_running_or_notify_cancel()  # a message that is on its way cannot be called back
         try:
-            self._submissions.put_nowait(Submission(raw, answer))
+            self._submissions.put_nowait(Submission(bytes(raw), answer))
         except queue.Full:
             raise Overloaded("the ledger's queue is full, try again", limit=MAX_QUEUED) from None
         return answer

@@ -75,9 +75,10 @@ class Queries:
             return None
         return LoadCertificate(outpoint, token).sign(self._identity.operator, self._identity.network)
 
-    def sync_certificate(self, purse_key: bytes) -> bytes:
-        """The operator's word that this purse is in touch with the ledger now."""
-        return SyncCertificate(purse_key, self.ledger_time_s()).sign(self._identity.operator, self._identity.network)
+    def sync_certificate(self, purse_key: bytes, challenge: bytes) -> bytes:
+        """The operator's word that this purse is in touch with the ledger now, for the element's challenge."""
+        word = SyncCertificate(purse_key, self.ledger_time_s(), challenge)
+        return word.sign(self._identity.operator, self._identity.network)
 
     def ledger_time_s(self) -> int:
         """Ledger time now: the clock's, never before the last entry."""
@@ -150,6 +151,10 @@ class Queries:
     def reserve(self, bank: str) -> BankReserve:
         """A bank's reserve and claims."""
         return self._record(BankReserve, Table.RESERVE, bank.encode()) or BankReserve(0, 0, 0)
+
+    def claims_tiyn(self, bank: str) -> int:
+        """What a bank owes the offline pool."""
+        return self.reserve(bank).claims_tiyn
 
     def forks(self) -> list[Fork]:
         """All culprits."""

@@ -105,9 +105,10 @@ class Participant(Record):
 
 @dataclass(frozen=True, slots=True)
 class Enrolment(Record):
-    """A registered certificate: its signed bytes."""
+    """A registered certificate: its signed bytes, and the id of the one that it renewed, if any."""
 
     raw: bytes
+    previous: bytes | None
 
 
 @dataclass(frozen=True, slots=True)

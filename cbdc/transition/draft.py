@@ -96,6 +96,10 @@ class Draft:
         self._changes[Table.DONE, message_id] = b""
         self._consumed.append((message_id, message_id))
 
+    def note(self, message_id: bytes) -> None:
+        """Note which entry carried a message that may come again in other words; no part of the state."""
+        self._consumed.append((message_id, message_id))
+
     def is_done(self, message_id: bytes) -> bool:
         return self._get((Table.DONE, message_id)) is not None
 

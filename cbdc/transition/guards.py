@@ -20,7 +20,7 @@ from cbdc.formats.tokens import Output, outpoint
 from cbdc.formats.x509 import Role
 from cbdc.limits import MAX_AMOUNT_TIYN
 from cbdc.messages.bodies import Spend
-from cbdc.state.records import HolderKind, KeyHolder, Participant, Token
+from cbdc.state.records import HolderKind, KeyHolder, Participant, Supply, Token
 from cbdc.transition.draft import Draft
 
 # --- signatures, certificates and roles --------------------------------------------------------
@@ -91,6 +91,16 @@ def may_hold_online(draft: Draft, outputs: Iterable[Output], time_s: int) -> Non
             raise NotEnrolled("a purse's key holds no online tokens", key=owner)
         if time_s >= holder.expires_s:
             raise CertificateExpired("the owner's certificate has expired", key=owner, expired_s=holder.expires_s)
+
+
+def may_spend(draft: Draft, signers: Iterable[bytes]) -> None:
+    """Whoever signs a spend is enrolled and not on the deny-list: a revoked key's money stands still.
+
+    Raises:
+        NotEnrolled, CertificateRevoked: see `enrolled`.
+    """
+    for key in signers:
+        enrolled(draft, key)
 
 
 # --- time and spending -------------------------------------------------------------------------
@@ -164,12 +174,13 @@ def within_holding(draft: Draft, certificate: Certificate, added_tiyn: int) -> N
         raise LimitHolding("the purse would hold too much", found=held_tiyn + added_tiyn, limit=limit_tiyn)
 
 
-def within_supply(issued_tiyn: int) -> None:
+def within_supply(supply: Supply, added_tiyn: int) -> None:
     """All money together stays below the bound on one amount.
 
     Raises:
         LimitHolding: it would not.
     """
+    issued_tiyn = supply.issued_tiyn - supply.redeemed_tiyn + added_tiyn
     if issued_tiyn > MAX_AMOUNT_TIYN:
         raise LimitHolding("the supply would be too large", found=issued_tiyn, limit=MAX_AMOUNT_TIYN)
 

@@ -21,7 +21,7 @@ def issue(draft: Draft, verified: Verified, body: Issue, time_s: int) -> None:
         if output.purpose is not None:
             raise PurposeMismatch("issued tenge bears no purpose")
     amount_tiyn = sum(output.amount_tiyn for output in body.outputs)
-    guards.within_supply(draft.supply().issued_tiyn + amount_tiyn)
+    guards.within_supply(draft.supply(), amount_tiyn)
     draft.once(verified.id)
     guards.create_all(draft, verified.id, body.outputs)
     draft.shift_supply(issued_tiyn=amount_tiyn, online_tiyn=amount_tiyn)
@@ -62,6 +62,7 @@ def _take_out(draft: Draft, verified: Verified, body: Spend, amount_tiyn: int, b
 
 def transfer(draft: Draft, verified: Verified, body: Transfer, time_s: int) -> None:
     """A payment with online tokens: owners sign, value is conserved, purposes decide."""
+    guards.may_spend(draft, verified.signers)
     guards.may_hold_online(draft, body.outputs, time_s)
     guards.still_valid(body, time_s)
     tokens = guards.unspent(draft, body.inputs)

@@ -86,13 +86,13 @@ def enrol(draft: Draft, verified: Verified, body: Enrol, time_s: int) -> None:
             raise RoleRefused("a bank enrols its own customers", found=certificate.bank, wanted=bank.name)
         if time_s >= certificate.expires_s:
             raise CertificateExpired("certificate has expired already", account=certificate.account)
-        if draft.denied_at_s(certificate.id) is not None:
-            raise CertificateRevoked("a certificate on the deny-list is not enrolled again", certificate=certificate.id)
         _check_key_is_free(draft, certificate)
         if certificate.limits is not None:
             _check_purse(draft, certificate)
         kind = HolderKind.WALLET if certificate.limits is None else HolderKind.PURSE
-        draft.put_enrolment(certificate.id, Enrolment(raw))
+        before = draft.holder(certificate.key)
+        if before is None or before.reference != certificate.id:
+            draft.put_enrolment(certificate.id, Enrolment(raw, before.reference if before else None))
         draft.put_holder(certificate.key, KeyHolder(kind, certificate.id, certificate.expires_s, 0))
     draft.once(verified.id)
 
@@ -114,6 +114,7 @@ def _check_key_is_free(draft: Draft, certificate: Certificate) -> None:
 def _check_purse(draft: Draft, certificate: Certificate) -> None:
     """A purse returns its money to its own account's wallet and keeps within the policy."""
     online = draft.certificate_of(certificate.online_key or b"", HolderKind.WALLET)
+    guards.enrolled(draft, online.key)
     if online.account != certificate.account:
         raise RoleRefused("a purse returns to its own account's key", found=online.account)
     limits, policy = certificate.limits, draft.policy()
@@ -144,11 +145,14 @@ def revoke(draft: Draft, verified: Verified, body: Revoke, time_s: int) -> None:
 
 
 def revoke_certificate(draft: Draft, certificate_id: bytes, time_s: int) -> None:
-    """Put a certificate on the deny-list, unless it is there."""
-    if draft.denied_at_s(certificate_id) is not None:
-        return
-    draft.deny(certificate_id, time_s)
+    """Put a key on the deny-list, with every certificate that it ever had; nothing if it is there."""
     key = draft.certificate(certificate_id).key
     holder = draft.holder(key)
-    if holder is not None and holder.reference == certificate_id:
-        draft.put_holder(key, KeyHolder(holder.kind, certificate_id, holder.expires_s, time_s))
+    if holder is None or holder.revoked_at_s:
+        return
+    draft.put_holder(key, KeyHolder(holder.kind, holder.reference, holder.expires_s, time_s))
+    denied: bytes | None = holder.reference
+    while denied is not None:
+        draft.deny(denied, time_s)
+        enrolment = draft.enrolment(denied)
+        denied = enrolment.previous if enrolment else None

@@ -23,7 +23,7 @@ from cbdc.formats.certificates import Certificate
 from cbdc.formats.hashing import HASH_BYTES
 from cbdc.formats.tokens import Output, outpoint
 from cbdc.formats.x509 import Role
-from cbdc.messages.bodies import Load, Transfer, Unload
+from cbdc.messages.bodies import Load, OfflineTerms, Transfer, Unload
 from cbdc.messages.message import Verified
 from cbdc.offline.judge import Parties, judge
 from cbdc.policy import DAY_S
@@ -38,12 +38,13 @@ from cbdc.transition.draft import Draft
 def load(draft: Draft, verified: Verified, body: Load, time_s: int) -> None:
     """Online tokens go into the owner's purse; the operator certifies the new offline tokens afterwards."""
     purse = _loadable_purse(draft, body.outputs, time_s)
+    guards.may_spend(draft, verified.signers)
     guards.still_valid(body, time_s)
     tokens = guards.unspent(draft, body.inputs)
     guards.owned_by_signers(tokens, verified.signers)
-    if purse.online_key not in verified.signers:
-        raise NotOwner("a purse is loaded by its owner", account=purse.account)
-    if any(output.owner not in (purse.key, *verified.signers) for output in body.outputs):
+    if verified.signers != {purse.online_key}:
+        raise NotOwner("a purse is loaded by its owner alone", account=purse.account)
+    if any(output.owner not in (purse.key, purse.online_key) for output in body.outputs):
         raise WrongPayee("what is not loaded is change")
     check_conserved(tokens, body.outputs)
     loaded_tiyn = sum(output.amount_tiyn for output in body.outputs if output.owner == purse.key)
@@ -169,6 +170,8 @@ def reconcile(draft: Draft, verified: Verified, time_s: int) -> tuple[tuple[tupl
     parts = verified.parts or (verified,)
     refused: list[tuple[bytes, TengeError]] = []
     known = 0
+    if verified.parts:
+        draft.note(verified.id)
     for part in _ancestors_first(parts):
         try:
             known += not _payment(draft, part, time_s)
@@ -182,26 +185,24 @@ def reconcile(draft: Draft, verified: Verified, time_s: int) -> tuple[tuple[tupl
 def _ancestors_first(parts: tuple[Verified, ...]) -> list[Verified]:
     """The payments ordered so that those that make an output come before those that spend it."""
     by_id = {part.id: part for part in parts}
-    made_by = {part.id: [name[:HASH_BYTES] for name in _transfer(part).inputs] for part in parts}
+    made_by = {part.id: [name[:HASH_BYTES] for name in _transfer(part)[0].inputs] for part in parts}
     graph = TopologicalSorter({part: [made for made in inputs if made in by_id] for part, inputs in made_by.items()})
     repeats = [part for part in parts if by_id[part.id] is not part]
     return [*(by_id[message_id] for message_id in graph.static_order()), *repeats]
 
 
-def _transfer(message: Verified) -> Transfer:
+def _transfer(message: Verified) -> tuple[Transfer, OfflineTerms]:
     if type(message.body) is not Transfer or message.body.terms is None:
         raise Malformed("evidence is an offline transfer")
-    return message.body
+    return message.body, message.body.terms
 
 
 def _payment(draft: Draft, message: Verified, time_s: int) -> bool:
     """Take in one payment; False if it is known already."""
-    body = _transfer(message)
-    terms = body.terms
-    if terms is None:
-        raise Malformed("evidence is an offline transfer")
+    body, terms = _transfer(message)
     payer_key = guards.only_signer(message.signers)
-    payer = draft.certificate_of(payer_key, HolderKind.PURSE)
+    draft.certificate_of(payer_key, HolderKind.PURSE)
+    payer = draft.certificate(terms.payer_certificate)
     payee = draft.certificate(terms.payee_certificate)
     inputs = []
     for name in body.inputs:
@@ -230,12 +231,16 @@ def _payment(draft: Draft, message: Verified, time_s: int) -> bool:
 
 
 def _check_not_revoked(draft: Draft, payer: Certificate, trust_list_s: int, time_s: int) -> None:
-    """Rule 5: a revoked purse's payment counts if its payee could not know yet and it arrives in time."""
+    """Rule 5: a revoked purse's payment counts if its payee could not know yet and it arrives in time.
+
+    A list of the very second of the revocation may have been signed before it, so it counts as older; otherwise two
+    honest payees of one second would fare differently by the order in which their evidence arrives.
+    """
     revoked_at_s = draft.denied_at_s(payer.id)
     if revoked_at_s is None:
         return
     deadline_s = revoked_at_s + draft.policy().trust_list_days * DAY_S
-    if trust_list_s >= revoked_at_s or time_s > deadline_s:
+    if trust_list_s > revoked_at_s or time_s > deadline_s:
         raise CertificateRevoked(
             "the payer's purse was revoked", revoked_at_s=revoked_at_s, trust_list_s=trust_list_s, until_s=deadline_s
         )

@@ -34,13 +34,14 @@ def grant(draft: Draft, verified: Verified, body: Grant, time_s: int) -> None:
     definition = draft.definition(body.purpose)
     if verified.signers != {definition.sponsor}:
         raise NotSponsor("only the purpose's sponsor grants in it", purpose=definition.name)
+    guards.may_spend(draft, verified.signers)
     guards.may_hold_online(draft, body.outputs, time_s)
+    if any(guards.enrolled(draft, output.owner).kind != HolderKind.WALLET for output in body.outputs):
+        raise NotEnrolled("marked tenge is granted to customers' wallets")
     guards.still_valid(body, time_s)
     definition.check_open(time_s)
     tokens = guards.unspent(draft, body.inputs)
     guards.owned_by_signers(tokens, verified.signers)
-    if any(token.purpose is not None for token in tokens):
-        raise PurposeMismatch("a grant is made out of free tenge")
     for output in body.outputs:
         if output.purpose != body.purpose and (output.purpose is not None or output.owner != definition.sponsor):
             raise PurposeMismatch("a grant makes tokens of its purpose, and change for the sponsor")

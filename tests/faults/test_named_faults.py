@@ -35,8 +35,9 @@ from cbdc.service.founding import Governor
 from cbdc.service.ledger import Identity, Ledger, LedgerDied
 from cbdc.service.verifiers import Outcome
 from cbdc.service.writer import NoFaults
+from cbdc.store.base import Batch
 from cbdc.store.sqlite import SqliteStore
-from tests.faults.stage import COIN_TIYN, PATIENCE_S, Gate, SlowVerifier, Stage, refusal
+from tests.faults.stage import COIN_TIYN, PATIENCE_S, Gate, Recorder, SlowVerifier, Stage, refusal
 from tests.support import LATER_S, seed
 
 ROOT = Path(__file__).parents[2]
@@ -211,6 +212,42 @@ def _(stage: Stage) -> None:
     assert (outcomes[2].code, outcomes[2].values["by"]) == ("double_spend", stage.message_id(first))
     assert again[3].result().encode() == again[0].result().encode()
     assert stage.entries() == stage.founding + 3
+
+
+@named("what a failed commit would have enrolled is not remembered")
+def _(stage: Stage) -> None:
+    """Three groups: an enrolment that fails, one on top of it, and one that waits for both and pays to the new key."""
+    recorder = Recorder.founded("altyn")
+    dana = recorder.customer("dana")
+    gate = FailsAtTheGate()
+    with stage.open(faults=gate) as ledger:
+        enrolment = gate.hold(ledger, recorder.messages[-1][1])
+        above = ledger.submit(stage.pay(0))
+        threading.Event().wait(0.3)
+        waiting = ledger.submit(stage.transfer(Output(dana.key.public, COIN_TIYN, None), coins=(1,)))
+        threading.Event().wait(0.3)
+        gate.open()
+        assert [refusal(answer).code for answer in (enrolment, above)] == ["unreachable"] * 2
+        assert refusal(waiting).code in ("unreachable", "not_enrolled")
+        again = ledger.submit(stage.transfer(Output(dana.key.public, COIN_TIYN, None), coins=(1,)))
+        assert refusal(again).code == "not_enrolled"
+    assert stage.entries() == stage.founding
+
+
+@named("the disk fails between the last statement and the commit")
+def _(stage: Stage) -> None:
+    with stage.open() as ledger:
+        write, before = ledger.store._write, stage.checkpoint()
+
+        def torn(batch: Batch) -> None:
+            write(batch)
+            raise sqlite3.OperationalError("disk I/O error")
+
+        ledger.store._write = torn  # type: ignore[method-assign]
+        assert refusal(ledger.submit(stage.pay(0))).code == "unreachable"
+        assert (stage.checkpoint(), stage.entries()) == (before, stage.founding)
+        ledger.store._write = write  # type: ignore[method-assign]
+        assert ledger.submit(stage.pay(0)).result(PATIENCE_S).index == stage.founding
 
 
 @named("one statement of the transaction fails")

@@ -7,15 +7,16 @@ import random
 import shutil
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from cbdc.errors import LedgerCorrupt, ProofInvalid, TengeError
+from cbdc.formats import cose
 from cbdc.formats.kinds import Kind
 from cbdc.formats.tokens import Output, outpoint
-from cbdc.log import merkle
+from cbdc.log import checkpoint, entries, merkle
 from cbdc.log.receipts import Receipt
 from cbdc.messages import bodies
 from cbdc.messages.message import _READERS, build, decode
@@ -474,3 +475,24 @@ def test_a_ledger_founded_anew_by_another_governor_is_refused(scene: Scene, tmp_
     with pytest.raises(LedgerCorrupt) as refusal:
         audit_file(tmp_path / "ledger.db", world.network)
     assert refusal.value.values["where"] == "entry 0"
+
+
+def test_a_genesis_by_another_governor_for_the_pinned_network_is_refused(scene: Scene) -> None:
+    """The signatures hold, because the usurper made them for the pinned root's network; the root is still another."""
+    usurper = Governor.from_seed(seed("another governor"))
+    world = scene.world
+    genuine = usurper.genesis("test", "Operator", world.operator.public, world.policy, NOW_S)
+    raw = cose.sign([usurper.key], Kind.GENESIS, cose.decode(genuine).payload, world.network)
+    data = entries.encode(NOW_S, raw)
+    statement = "UPDATE entries SET entry = ?, leaf = ? WHERE idx = 0"
+    scene.refused(Tampering("usurped", ((statement, (data, merkle.leaf_hash(data))),), frozenset({"entry 0"})))
+
+
+@pytest.mark.parametrize("change", [{"root": bytes(32)}, {"state_root": bytes(32)}, {"size": 11}], ids=min)
+def test_a_checkpoint_over_another_history_is_refused_though_the_operator_signed_it(
+    scene: Scene, change: dict[str, object]
+) -> None:
+    identity, (size, note) = scene.world.identity(), scene.rows["checkpoints"][20]
+    honest = checkpoint.verify(note, identity.origin, identity.operator.public)
+    forged = checkpoint.sign(replace(honest, **change), identity.operator)
+    scene.refused(Tampering("another history", (_update_note((size,), forged),), frozenset({f"checkpoint {size}"})))

@@ -37,6 +37,7 @@ class ForgedPurse:
         counter, spends = self.purse.element.counters()
         terms = OfflineTerms(
             invoice_id=invoice.id,
+            payer_certificate=self.purse.certificate.id,
             payee_certificate=invoice.certificate.id,
             counter=counter + 1,
             spends=spends + 1,
