@@ -20,6 +20,13 @@ MAX_CBOR_DEPTH: Final = 12
 MAX_SEALED_BYTES: Final = 1024
 """A memo under HPKE; a log entry should not become a file store."""
 
+MAX_DOCUMENT_BYTES: Final = 512
+"""A load or sync certificate: small enough to travel with a payment."""
+
+MAX_RECEIPT_BYTES: Final = 32_768
+MAX_NOTE_CHARS: Final = 16_384
+"""A checkpoint with the signatures of some hundred witnesses."""
+
 MAX_X509_BYTES: Final = 2048
 """An Ed25519 institution certificate takes about 400 bytes."""
 
@@ -53,6 +60,24 @@ MAX_QUEUED: Final = 20_000
 MAX_BATCH: Final = 1000
 """Messages in one group commit: bounds the delay of the first by the work of the last."""
 
+MAX_PARTICIPANTS: Final = 1_000
+"""Institutions on a trust list: every bank of the country, many times over."""
+
+MAX_REVOKED: Final = 20_000
+"""Certificates on a trust list: it must still fit a message and be read by a phone."""
+
+MAX_COUNTER: Final = 1 << 32
+"""A purse's payments in its life, hops, spends: four bytes are more than enough."""
+
+MAX_SMALL: Final = 1_000
+"""Counts in a certificate: tiers, spends between syncs, hops."""
+
+MAX_LOG_INDEX: Final = 1 << 53
+"""Entries of a log: what every language's numbers still hold exactly."""
+
+MAX_PROOF_HASHES: Final = 64
+"""An inclusion proof has one hash per level of the tree, and no tree has more levels than an index has bits."""
+
 # --- text and time -----------------------------------------------------------------------------
 
 MAX_NAME_CHARS: Final = 48
@@ -61,6 +86,12 @@ MAX_REFERENCE_CHARS: Final = 200
 
 MAX_TIME_S: Final = 253_402_300_799
 """9999-12-31T23:59:59Z: what every calendar library can still print."""
+
+MAX_MEMO_CHARS: Final = 200
+"""A memo, sealed, stays below MAX_SEALED_BYTES in any script."""
+
+MAX_SCENARIO_BYTES: Final = 1 << 20
+"""A scenario file: some twenty thousand steps."""
 
 # --- conditions --------------------------------------------------------------------------------
 

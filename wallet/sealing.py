@@ -15,8 +15,8 @@ from nacl.bindings import crypto_sign_ed25519_pk_to_curve25519
 
 from cbdc.errors import Malformed, TooLarge
 from cbdc.formats.ed25519 import SigningKey
+from cbdc.limits import MAX_MEMO_CHARS
 
-MAX_MEMO_CHARS: Final = 200
 _SUITE: Final = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
 _INFO: Final = b"tenge/v1/memo"
 

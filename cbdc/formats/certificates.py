@@ -17,14 +17,13 @@ from cbdc.formats import cbor, cose
 from cbdc.formats.ed25519 import PUBLIC_KEY_BYTES, SigningKey
 from cbdc.formats.hashing import tagged
 from cbdc.formats.kinds import Kind
-from cbdc.limits import MAX_AMOUNT_TIYN, MAX_CERTIFICATE_BYTES, MAX_NAME_CHARS
+from cbdc.limits import MAX_AMOUNT_TIYN, MAX_CERTIFICATE_BYTES, MAX_NAME_CHARS, MAX_SMALL
 
 ISS, SUB, EXP, IAT, CNF = 1, 2, 4, 6, 8
 TENGE_CLAIM: Final = -65537
 """The first integer that RFC 8392 leaves for private use."""
 
 _CLAIMS: Final = frozenset({ISS, SUB, EXP, IAT, CNF, TENGE_CLAIM})
-_MAX_SMALL: Final = 1_000
 
 
 class Holder(Enum):
@@ -138,7 +137,7 @@ def parse_claims(payload: bytes) -> Certificate:
     if (limits is None) != (online_key is None):
         raise Malformed("a purse certificate has both limits and an online key")
     try:
-        kind = Holder(cbor.unsigned(holder, "holder", _MAX_SMALL))
+        kind = Holder(cbor.unsigned(holder, "holder", MAX_SMALL))
     except ValueError:
         raise Malformed("unknown kind of holder", found=holder) from None
     return Certificate(
@@ -149,7 +148,7 @@ def parse_claims(payload: bytes) -> Certificate:
         issued_s=cbor.time_s(claims[IAT], "iat"),
         expires_s=cbor.time_s(claims[EXP], "exp"),
         holder=kind,
-        tier=cbor.unsigned(tier, "tier", _MAX_SMALL),
+        tier=cbor.unsigned(tier, "tier", MAX_SMALL),
         merchant=None if merchant is None else _merchant(merchant),
         limits=None if limits is None else _limits(limits),
         online_key=None if online_key is None else cbor.byte_string(online_key, "online key", PUBLIC_KEY_BYTES),
@@ -178,8 +177,8 @@ def _limits(value: cbor.Value) -> PurseLimits:
     return PurseLimits(
         cbor.unsigned(holding, "holding", MAX_AMOUNT_TIYN),
         cbor.unsigned(payment, "payment", MAX_AMOUNT_TIYN),
-        cbor.unsigned(spends, "spends", _MAX_SMALL),
-        cbor.unsigned(hops, "hops", _MAX_SMALL),
+        cbor.unsigned(spends, "spends", MAX_SMALL),
+        cbor.unsigned(hops, "hops", MAX_SMALL),
     )
 
 

@@ -15,11 +15,10 @@ from typing import Final
 
 from cbdc.errors import BadSignature, Malformed, TooLarge
 from cbdc.formats.ed25519 import SigningKey, is_valid
-from cbdc.limits import MAX_NAME_CHARS
+from cbdc.limits import MAX_NAME_CHARS, MAX_NOTE_CHARS
 
 _ED25519: Final = b"\x01"
 _DASH: Final = "\u2014 "
-_MAX_NOTE_CHARS: Final = 16_384
 _STATE: Final = "state "
 
 
@@ -65,8 +64,8 @@ def verify(note: str, origin: str, operator_key: bytes) -> Checkpoint:
     Raises:
         TooLarge, Malformed: not a checkpoint of this origin. BadSignature: none of the signatures is the operator's.
     """
-    if len(note) > _MAX_NOTE_CHARS:
-        raise TooLarge("checkpoint too long", found=len(note), limit=_MAX_NOTE_CHARS)
+    if len(note) > MAX_NOTE_CHARS:
+        raise TooLarge("checkpoint too long", found=len(note), limit=MAX_NOTE_CHARS)
     text, separator, signatures = note.partition("\n\n")
     if not separator or not signatures.endswith("\n"):
         raise Malformed("not a signed note")

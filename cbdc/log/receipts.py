@@ -6,13 +6,10 @@ from dataclasses import dataclass
 
 from cbdc.errors import Malformed
 from cbdc.formats import cbor
+from cbdc.limits import MAX_LOG_INDEX, MAX_PROOF_HASHES, MAX_RECEIPT_BYTES
 from cbdc.log import checkpoint, entries, merkle
 from cbdc.log.checkpoint import Checkpoint
 from cbdc.log.merkle import HASH_BYTES
-
-_MAX_RECEIPT_BYTES = 32_768
-_MAX_PROOF = 64
-_MAX_INDEX = 1 << 53
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +31,12 @@ class Receipt:
         Raises:
             FormError: not a receipt.
         """
-        index, time, note, proof = cbor.array(cbor.decode(data, max_bytes=_MAX_RECEIPT_BYTES), "receipt", 4)
+        index, time, note, proof = cbor.array(cbor.decode(data, max_bytes=MAX_RECEIPT_BYTES), "receipt", 4)
         if type(note) is not str:
             raise Malformed("checkpoint is not a text")
-        hashes = cbor.array_up_to(proof, "proof", _MAX_PROOF)
+        hashes = cbor.array_up_to(proof, "proof", MAX_PROOF_HASHES)
         return cls(
-            cbor.unsigned(index, "index", _MAX_INDEX),
+            cbor.unsigned(index, "index", MAX_LOG_INDEX),
             cbor.time_s(time, "ledger time"),
             note,
             tuple(cbor.byte_string(item, "proof hash", HASH_BYTES) for item in hashes),

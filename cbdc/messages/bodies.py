@@ -15,6 +15,7 @@ from cbdc.formats.tokens import OUTPOINT_BYTES, Output
 from cbdc.limits import (
     MAX_AMOUNT_TIYN,
     MAX_CERTIFICATE_BYTES,
+    MAX_COUNTER,
     MAX_ENROLMENTS,
     MAX_EVIDENCE,
     MAX_INPUTS,
@@ -29,7 +30,6 @@ from cbdc.limits import (
 from cbdc.policy import Policy
 
 NONCE_BYTES: Final = 16
-_MAX_COUNTER: Final = 1 << 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +61,9 @@ class OfflineTerms(Compact):
             cbor.byte_string(invoice, "invoice id", HASH_BYTES),
             cbor.byte_string(payer, "payer certificate", HASH_BYTES),
             cbor.byte_string(payee, "payee certificate", HASH_BYTES),
-            cbor.unsigned(counter, "counter", _MAX_COUNTER),
-            cbor.unsigned(spends, "spends", _MAX_COUNTER),
-            cbor.unsigned(hop, "hop", _MAX_COUNTER),
+            cbor.unsigned(counter, "counter", MAX_COUNTER),
+            cbor.unsigned(spends, "spends", MAX_COUNTER),
+            cbor.unsigned(hop, "hop", MAX_COUNTER),
             cbor.time_s(trust_list, "trust list time"),
             cbor.time_s(ledger_time, "ledger time"),
         )

@@ -11,13 +11,10 @@ from cbdc.formats.hashing import HASH_BYTES
 from cbdc.formats.kinds import Kind
 from cbdc.formats.tokens import OUTPOINT_BYTES
 from cbdc.formats.x509 import Institution, Role
-from cbdc.limits import MAX_AMOUNT_TIYN, MAX_X509_BYTES
+from cbdc.limits import MAX_AMOUNT_TIYN, MAX_DOCUMENT_BYTES, MAX_PARTICIPANTS, MAX_REVOKED, MAX_X509_BYTES
 from cbdc.state.records import OfflineToken
 
 CHALLENGE_BYTES = 16
-_MAX_LOAD_CERTIFICATE_BYTES = 512
-_MAX_PARTICIPANTS = 1_000
-_MAX_REVOKED = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +36,7 @@ class LoadCertificate:
         Raises:
             FormError: not one. BadSignature: not the operator's.
         """
-        payload = cose.verify1(
-            data, Kind.LOAD_CERTIFICATE, network, operator_key, max_bytes=_MAX_LOAD_CERTIFICATE_BYTES
-        )
+        payload = cose.verify1(data, Kind.LOAD_CERTIFICATE, network, operator_key, max_bytes=MAX_DOCUMENT_BYTES)
         outpoint, owner, amount, purpose, spend_until, final_at = cbor.array(cbor.decode(payload), "load", 6)
         token = OfflineToken(
             owner=cbor.byte_string(owner, "owner key", PUBLIC_KEY_BYTES),
@@ -79,9 +74,7 @@ class SyncCertificate:
         Raises:
             FormError: not one. BadSignature: not the operator's.
         """
-        payload = cose.verify1(
-            data, Kind.SYNC_CERTIFICATE, network, operator_key, max_bytes=_MAX_LOAD_CERTIFICATE_BYTES
-        )
+        payload = cose.verify1(data, Kind.SYNC_CERTIFICATE, network, operator_key, max_bytes=MAX_DOCUMENT_BYTES)
         key, time, challenge = cbor.array(cbor.decode(payload), "sync", 3)
         return cls(
             cbor.byte_string(key, "purse key", PUBLIC_KEY_BYTES),
@@ -119,7 +112,7 @@ class TrustList:
         payload, check = cose.open1(data, Kind.TRUST_LIST, root_key)
         time, ders, revoked = cbor.array(cbor.decode(payload), "trust list", 3)
         institutions = []
-        for der in cbor.array_up_to(ders, "institutions", _MAX_PARTICIPANTS):
+        for der in cbor.array_up_to(ders, "institutions", MAX_PARTICIPANTS):
             institution = x509.parse(cbor.bytes_up_to(der, "X.509 certificate", MAX_X509_BYTES))
             x509.verify_issued_by(institution, root_key)
             institutions.append(institution)
@@ -128,7 +121,7 @@ class TrustList:
             raise Malformed("a trust list names one operator", found=len(operators))
         if not cose.SignatureCheck(operators[0].key, check.message, check.signature).holds():
             raise BadSignature("the trust list is not by the operator that it names")
-        ids = cbor.array_up_to(revoked, "revoked certificates", _MAX_REVOKED)
+        ids = cbor.array_up_to(revoked, "revoked certificates", MAX_REVOKED)
         return cls(
             cbor.time_s(time, "trust list time"),
             tuple(institutions),

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from cbdc.amounts import parse_tenge
 from cbdc.errors import Malformed, TooLarge
+from cbdc.limits import MAX_SCENARIO_BYTES
 from cbdc.policy import Policy
 
-MAX_SCENARIO_BYTES: Final = 1 << 20
 KINDS: Final = ("person", "merchant", "sponsor")
 _OFFLINE_AMOUNTS: Final = {"holding": "offline_holding_tiyn", "payment": "offline_payment_tiyn"}
 _OFFLINE_COUNTS: Final = {
