@@ -2,8 +2,9 @@
 
 A mutant is the package with one guard less: an ``if ...: raise ...`` that no longer raises, a ``raise`` at the end
 of a function that is gone, or a call of a guard (`guards.still_valid(...)`) that is dropped. Each worker owns a copy
-of the package and the tests in a temporary directory and runs there, first the test file that mirrors the mutated
-module, then the others. Survivors fail the run.
+of the package and the tests in a temporary directory and runs pytest there, in a fork of a process that has imported
+everything that no mutant changes: first the test files that mirror the mutated
+module, then the others, until the first test fails. Survivors fail the run.
 
     python tests/mutants.py [--only PATTERN] [--jobs N]
 
@@ -19,12 +20,14 @@ import os
 import queue
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,13 +49,35 @@ MIRRORS = {
     "cbdc/purposes/definition.py": ["tests/unit/purposes/test_definition.py"],
 }
 GUARD_CALL = re.compile(
-    r"guards\.(?!consume_all|create_all)\w+|_?check_\w+|.*\.check(_\w+)?|x509\.verify_issued_by|_loadable_purse"
+    r"guards\.(?!consume_all|create_all)\w+|enrolled|draft\.certificate_of|_?check_\w+|.*\.check(_\w+)?|x509\.verify_issued_by|_loadable_purse"
 )
 EFFECT_CALL = re.compile(
     r"guards\.(consume_all|create_all)|draft\.\w+|liability\.\w+|self\._?\w+.*|put_reserve|revoke_certificate"
     r"|_HANDLERS\[.*\]|_take_out|_create|_admit|_return_leaf|tokens\.append|inputs\.append|refused\.append|super\(\).*"
 )
 SECONDS_PER_RUN = 120
+RUNNER = """
+import os
+import signal
+import sys
+
+import blake3, cbor2, cryptography.x509, filelock, hypothesis.strategies, nacl.bindings, pytest, sqlite_utils
+
+for line in sys.stdin:
+    limit_s, *arguments = line.split()
+    child = os.fork()
+    if not child:
+        signal.alarm(int(limit_s))
+        log = os.open("pytest.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        status = pytest.main(arguments)
+        sys.stdout.flush()
+        os._exit(status)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+"""Runs pytest on each line of arguments, after a time limit in seconds, and says how it ended; see `Tree.failure`."""
+
 ORIGIN_CHECK = """
 import os
 import cbdc
@@ -146,6 +171,18 @@ class Tree:
             shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", root)
         (root / "conftest.py").write_text(ORIGIN_CHECK)
+        self._runner = subprocess.Popen(
+            [sys.executable, "-c", RUNNER],
+            cwd=root,
+            env=os.environ | {"PYTHONPATH": str(root), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def close(self) -> None:
+        """End the process that runs the tests."""
+        self._runner.communicate()
 
     def run(self, mutant: Mutant) -> Outcome:
         """Put the mutant in, run the tests until one fails, and put the original back."""
@@ -164,44 +201,44 @@ class Tree:
 
     def _first_failure(self, path: str) -> str | None:
         near = MIRRORS.get(path, [])
-        return (self.failure(*near) if near else None) or self.failure(*TESTS)
+        others = [f"--ignore={file}" for file in near]
+        return (self.failure(*near) if near else None) or self.failure(*others, *TESTS)
 
     def failure(self, *tests: str) -> str | None:
-        """The first of these tests that fails, or None.
+        """The first of these tests (or what else pytest is told) that fails, or None.
 
         Raises:
             SystemExit: pytest itself failed.
         """
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=no", "-p", "no:cacheprovider", *tests]
-        environment = os.environ | {"PYTHONPATH": str(self.root)}
-        try:
-            done = subprocess.run(
-                command,
-                cwd=self.root,
-                env=environment,
-                capture_output=True,
-                check=False,
-                text=True,
-                timeout=SECONDS_PER_RUN,
-            )
-        except subprocess.TimeoutExpired:
+        runner = self._runner
+        assert runner.stdin is not None
+        assert runner.stdout is not None
+        runner.stdin.write(
+            " ".join([str(SECONDS_PER_RUN), "-x", "-q", "--tb=no", "-p", "no:cacheprovider", *tests]) + "\n"
+        )
+        runner.stdin.flush()
+        status = int(runner.stdout.readline() or "-1")
+        output = (self.root / "pytest.log").read_text()
+        if status == -signal.SIGALRM:
             return f"(no end after {SECONDS_PER_RUN} s)"
-        if done.returncode == 0:
+        if status == 0:
             return None
-        failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", done.stdout, re.MULTILINE)
-        if done.returncode not in (1, 2) or failed is None:
-            raise SystemExit(f"pytest failed with status {done.returncode}:\n{done.stdout}\n{done.stderr}")
+        failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", output, re.MULTILINE)
+        if status not in (1, 2) or failed is None:
+            raise SystemExit(f"pytest failed with status {status}:\n{output}")
         return failed[1].removeprefix("tests/unit/")
 
 
 def run_all(wanted: list[Mutant], jobs: int) -> Iterator[Outcome]:
     """The outcomes as they come."""
-    with tempfile.TemporaryDirectory(prefix="mutants-") as directory:
+    with tempfile.TemporaryDirectory(prefix="mutants-") as directory, ExitStack() as running:
         trees: queue.SimpleQueue[Tree] = queue.SimpleQueue()
         for number in range(jobs):
             root = Path(directory) / str(number)
             root.mkdir()
-            trees.put(Tree(root))
+            tree = Tree(root)
+            running.callback(tree.close)
+            trees.put(tree)
         sound = trees.get()
         failed = sound.failure(*TESTS)
         if failed is not None:

@@ -183,7 +183,7 @@ def _stretch(password: str, salt: bytes, cost: KdfCost) -> bytes:
 
 
 def _locked(path: Path) -> tuple[FileLock, sqlite3.Connection]:
-    lock = FileLock(f"{path.resolve()}.lock")
+    lock = FileLock(f"{path.resolve()}.lock", thread_local=False)
     try:
         lock.acquire(timeout=0)
     except Timeout:

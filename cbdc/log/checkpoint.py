@@ -106,6 +106,9 @@ def _b64(data: bytes) -> str:
 
 def _unb64(text: str) -> bytes:
     try:
-        return base64.b64decode(text, validate=True)
+        data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise Malformed("not base64") from None
+    if _b64(data) != text:
+        raise Malformed("not the one spelling of this base64")
+    return data

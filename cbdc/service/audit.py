@@ -84,6 +84,7 @@ def verify_ledger(store: SqliteStore, root_key: bytes, progress: Progress | None
         LedgerCorrupt: something differs; ``where`` names it.
     """
     try:
+        store.check_file()
         replay = _Replay(root_key)
         covering = dict(store.checkpoints())
         total = store.size()
@@ -99,7 +100,7 @@ def verify_ledger(store: SqliteStore, root_key: bytes, progress: Progress | None
             if progress and (index % 64 == 0 or index + 1 == total):
                 progress(index + 1, total)
         return _conclude(store, replay, covering)
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeError) as error:
         raise LedgerCorrupt("the file cannot be read as a database", where="file", reason=str(error)) from None
 
 
@@ -129,6 +130,8 @@ def _check_checkpoint(replay: _Replay, note: str) -> None:
     operator = _operator(replay)
     origin = checkpoint.origin_of(replay.genesis.name if replay.genesis else "")
     found = checkpoint.verify(note, origin, operator.key)
+    if note.count("\n") != found.text().count("\n") + 2:
+        raise LedgerCorrupt("the checkpoint has other signatures than the operator's one")
     if found.size != replay.tree.size or found.root != replay.tree.root():
         raise LedgerCorrupt("the checkpoint's root is not the log's", found=found.root)
     if found.state_root != replay.lattice.root():

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Final
 
-from cbdc.errors import Overloaded, TengeError, Unreachable
+from cbdc.errors import Malformed, Overloaded, TengeError, Unreachable
 from cbdc.limits import MAX_BATCH, MAX_QUEUED
 from cbdc.log.receipts import Receipt
 from cbdc.service import verifiers
@@ -59,6 +59,8 @@ class Ledger:
         self._groups: queue.Queue[Group | None] = queue.Queue(_GROUPS_AHEAD)
         self._decided: queue.Queue[Decided | None] = queue.Queue()
         self._stopped: str | None = None
+        self._closing = False
+        self._gate = threading.Lock()
         self._threads = [
             threading.Thread(target=run, name=run.__name__.strip("_"), daemon=True)
             for run in (self._intake, self._decide, self._write)
@@ -74,14 +76,16 @@ class Ledger:
 
     def close(self) -> None:
         """Finish what is queued, then stop and let go of the store."""
-        if self._stopped != "closed":
-            self._submissions.put(_STOP)
-            for thread in self._threads:
-                thread.join()
-            self._stopped = "closed"
-            self._verifier.close()
-            self._reader.close()
-            self.store.close()
+        with self._gate:
+            if self._closing:
+                return
+            self._closing = True
+        self._submissions.put(_STOP)
+        for thread in self._threads:
+            thread.join()
+        self._verifier.close()
+        self._reader.close()
+        self.store.close()
 
     # --- bytes in ------------------------------------------------------------------------------
 
@@ -89,16 +93,19 @@ class Ledger:
         """Take a message in. The future holds its receipt, or the typed error that refused it.
 
         Raises:
-            Overloaded: the queue is full. Unreachable: the ledger has stopped.
+            Malformed: not bytes. Overloaded: the queue is full. Unreachable: the ledger has stopped.
         """
-        if self._stopped is not None:
-            raise Unreachable("the ledger has stopped", reason=self._stopped)
+        if not isinstance(raw, bytes | bytearray | memoryview):
+            raise Malformed("a message is bytes", found=type(raw).__name__)
         answer: Future[Receipt] = Future()
         answer.set_running_or_notify_cancel()  # a message that is on its way cannot be called back
-        try:
-            self._submissions.put_nowait(Submission(bytes(raw), answer))
-        except queue.Full:
-            raise Overloaded("the ledger's queue is full, try again", limit=MAX_QUEUED) from None
+        with self._gate:  # nothing is queued behind the end
+            if self._closing or self._stopped is not None:
+                raise Unreachable("the ledger has stopped", reason=self._stopped or "closed")
+            try:
+                self._submissions.put_nowait(Submission(bytes(raw), answer))
+            except queue.Full:
+                raise Overloaded("the ledger's queue is full, try again", limit=MAX_QUEUED) from None
         return answer
 
     # --- decode and verify ---------------------------------------------------------------------

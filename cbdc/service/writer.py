@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -73,12 +74,15 @@ class Writer:
         self._identity = identity
         self._faults = faults or NoFaults()
         self._tree = merkle.Tree()
-        for leaf in store.leaves():
-            self._tree.append(leaf)
-        self._lattice = LatticeHash(store.lattice_sum() or bytes(SUM_BYTES))
         self.generation = 0
-        self.committed = Head(self._tree.size, store.ledger_time_s, Books.of(store.records()))
-        self._check_opening()
+        try:
+            for leaf in store.leaves():
+                self._tree.append(leaf)
+            self._lattice = LatticeHash(store.lattice_sum() or bytes(SUM_BYTES))
+            self.committed = Head(self._tree.size, store.ledger_time_s, Books.of(store.records()))
+            self._check_opening()
+        except (ValueError, TypeError, LookupError, sqlite3.DatabaseError) as error:
+            raise LedgerCorrupt("the file cannot be read as a ledger", reason=str(error)) from None
 
     def write(self, decided: Decided) -> None:
         """Commit a group and answer its submitters.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,12 +18,14 @@ from sqlite_utils import Migrations
 
 from cbdc.errors import InvariantViolation, LedgerBusy, LedgerCorrupt
 from cbdc.state.records import Table
+from cbdc.state.root import SUM_BYTES
 from cbdc.state.view import Change, Consumed, Key
 from cbdc.store.base import Batch, index_columns
 
 _CACHED_TABLES: Final = frozenset(
     {Table.PARTICIPANT, Table.CERTIFICATE, Table.HOLDER, Table.PURPOSE, Table.POLICY, Table.SUPPLY, Table.NETWORK}
 )
+META_NAMES: Final = frozenset({"lattice_sum", "ledger_time_s"})
 _MAX_CACHED: Final = 100_000
 _PREFETCH: Final = 250
 """Names in one query, below SQLite's limit on parameters; a full group's statement stays in the cache."""
@@ -88,7 +91,7 @@ class SqliteStore:
 
     @classmethod
     def _open_writer(cls, path: Path) -> SqliteStore:
-        lock = FileLock(f"{path.resolve()}.lock")
+        lock = FileLock(f"{path.resolve()}.lock", thread_local=False)
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -100,9 +103,12 @@ class SqliteStore:
             connection.execute("PRAGMA cache_size=-65536")
             migrations.apply(sqlite_utils.Database(connection))
             return cls(path, connection, lock)
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeError) as error:
             lock.release()
             raise LedgerCorrupt("not a ledger file", path=path, reason=str(error)) from None
+        except BaseException:
+            lock.release()
+            raise
 
     @classmethod
     def read(cls, path: Path, *, caching: bool = False) -> SqliteStore:
@@ -119,7 +125,7 @@ class SqliteStore:
             uri = f"{path.resolve().as_uri()}?mode=ro"
             connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
             return cls(path, connection, None, caching=caching)
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeError) as error:
             raise LedgerCorrupt("not a ledger file", path=path, reason=str(error)) from None
 
     def close(self) -> None:
@@ -221,7 +227,9 @@ class SqliteStore:
 
     def lattice_sum(self) -> bytes | None:
         value = self._meta("lattice_sum")
-        return value if isinstance(value, bytes) else None
+        if value is not None and (type(value) is not bytes or len(value) != SUM_BYTES):
+            raise LedgerCorrupt("the stored lattice sum has another form", where="meta lattice_sum")
+        return value
 
     def checkpoint_covering(self, index: int) -> tuple[int, str] | None:
         query = "SELECT size, note FROM checkpoints WHERE size > ? ORDER BY size LIMIT 1"
@@ -252,7 +260,8 @@ class SqliteStore:
 
     def owned(self, table: Table, owners: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
         for owner in owners:
-            query = "SELECT key, value FROM state WHERE owner = ? AND tbl = ? ORDER BY key"
+            # the plus keeps the planner from the primary key, where it would read the whole table
+            query = "SELECT key, value FROM state WHERE owner = ? AND +tbl = ? ORDER BY key"
             yield from self._db.execute(query, (owner, table)).fetchall()
 
     def marked(self, purpose: bytes, limit: int) -> list[bytes]:
@@ -265,7 +274,31 @@ class SqliteStore:
 
     def stored_ledger_time_s(self) -> int:
         """The time of the last committed entry, also where another connection wrote it."""
-        return int(self._meta("ledger_time_s") or 0)
+        stored = self._meta("ledger_time_s")
+        if stored is None:
+            return 0
+        if type(stored) is not str or not stored.isdecimal() or str(int(stored)) != stored:
+            raise LedgerCorrupt("the stored ledger time is not a number", where="meta ledger_time_s")
+        return int(stored)
+
+    def check_file(self) -> None:
+        """Check what no row shows: the file's own structure, its indexes and its schema.
+
+        Raises:
+            LedgerCorrupt: SQLite finds fault with it, or something is there that the migrations do not make.
+        """
+        report = self._db.execute("PRAGMA integrity_check(1)").fetchone()
+        if report != ("ok",):
+            raise LedgerCorrupt("the file's structure is damaged", where="file", reason=str(report))
+        names = {name for (name,) in self._db.execute("SELECT name FROM meta")}
+        if not names <= META_NAMES:
+            wrong = META_NAMES - names or names - META_NAMES
+            raise LedgerCorrupt("the meta rows are not those that belong there", where=f"meta {min(map(str, wrong))}")
+        with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
+            migrations.apply(sqlite_utils.Database(fresh))
+            query = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
+            if self._db.execute(query).fetchall() != fresh.execute(query).fetchall():
+                raise LedgerCorrupt("the schema is not the one that the migrations make", where="schema")
 
     def _one(self, query: str, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
         row: tuple[Any, ...] | None = self._db.execute(query, arguments).fetchone()

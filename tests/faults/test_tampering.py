@@ -31,23 +31,6 @@ from tests.faults.stage import PATIENCE_S, Recorder, audit_file, everything, kin
 from tests.faults.tamper import COLUMNS, Row, Tampering
 from tests.support import NOW_S, seed
 
-KNOWN_INDEX = pytest.mark.xfail(
-    strict=True,
-    raises=(AssertionError, pytest.fail.Exception),
-    reason="the auditor does not look into SQLite's indexes",
-)
-KNOWN_META_TIME = pytest.mark.xfail(
-    strict=True,
-    raises=(ValueError, pytest.fail.Exception),
-    reason="int() reads meta.ledger_time_s: too lax, and untyped",
-)
-KNOWN_NOTE = pytest.mark.xfail(
-    strict=True, raises=pytest.fail.Exception, reason="a stored note is not compared with the one that was signed"
-)
-KNOWN_META_MORE = pytest.mark.xfail(
-    strict=True, raises=pytest.fail.Exception, reason="meta rows that nothing reads are not looked at"
-)
-
 CHANGES_PER_COLUMN = 20
 FLIPS = 150
 
@@ -119,7 +102,7 @@ def test_one_changed_byte_is_found(scene: Scene, table: str, column: str) -> Non
         ("lattice_sum", "name"),
         ("lattice_sum", "value"),
         ("ledger_time_s", "name"),
-        pytest.param("ledger_time_s", "value", marks=KNOWN_META_TIME),
+        ("ledger_time_s", "value"),
     ],
 )
 def test_one_changed_byte_in_meta_is_found(scene: Scene, name: str, column: str) -> None:
@@ -141,7 +124,7 @@ def test_an_index_column_filled_or_emptied_is_found(scene: Scene, column: str) -
     [
         *[("entries", "entry"), ("entries", "leaf"), ("checkpoints", "note"), ("state", "key"), ("state", "value")],
         *[("state", "owner"), ("state", "purpose"), ("consumed", "thing"), ("consumed", "message")],
-        pytest.param("meta", "value", marks=KNOWN_META_TIME),
+        ("meta", "value"),
     ],
 )
 def test_the_same_value_under_another_type_is_found(scene: Scene, table: str, column: str) -> None:
@@ -150,7 +133,6 @@ def test_the_same_value_under_another_type_is_found(scene: Scene, table: str, co
         scene.refused(tamper.another_type(scene.rows, table, column, dice))
 
 
-@KNOWN_NOTE
 def test_another_spelling_of_a_checkpoint_signature_is_found(scene: Scene) -> None:
     """The last base64 digit before the padding has bits that decode to nothing."""
     row = scene.rows["checkpoints"][10]
@@ -160,7 +142,6 @@ def test_another_spelling_of_a_checkpoint_signature_is_found(scene: Scene) -> No
     scene.refused(Tampering("padding bits", (_update_note(row, note),), frozenset({f"checkpoint {row[0]}"})))
 
 
-@KNOWN_NOTE
 def test_a_signature_line_added_to_a_checkpoint_is_found(scene: Scene) -> None:
     row = scene.rows["checkpoints"][10]
     note = f"{row[1]}\u2014 stranger AAAAAAAA\n"
@@ -263,7 +244,6 @@ def test_doubled_rows_are_found(scene: Scene) -> None:
         scene.refused(tamper.doubled("consumed", rows["consumed"], (thing, dice.randbytes(32)), where))
 
 
-@KNOWN_META_MORE
 def test_a_further_meta_row_is_found(scene: Scene) -> None:
     scene.refused(tamper.doubled("meta", scene.rows["meta"][0], ("more",), "meta more"))
 
@@ -314,7 +294,6 @@ def test_flipped_bytes_of_the_file_are_refused_or_touch_no_row(scene: Scene, fli
             assert rows[table] == scene.rows[table], f"accepted with other {table} after a flip at {offset}"
 
 
-@KNOWN_INDEX
 def test_flipped_bytes_of_the_file_are_refused_or_touch_no_index(scene: Scene, flipped: list[tuple[int, Path]]) -> None:
     said = answers(scene.path)
     for offset, path in flipped:
@@ -322,7 +301,6 @@ def test_flipped_bytes_of_the_file_are_refused_or_touch_no_index(scene: Scene, f
         assert tamper.rows_of(path) == scene.rows, f"accepted with other checkpoints after a flip at {offset}"
 
 
-@pytest.mark.xfail(strict=True, raises=UnicodeDecodeError, reason="sqlite3 raises UnicodeDecodeError for such a schema")
 def test_a_schema_that_is_no_text_is_found(scene: Scene) -> None:
     content = bytearray(scene.path.read_bytes())
     start = content.index(b"CREATE TABLE state (")
@@ -333,7 +311,6 @@ def test_a_schema_that_is_no_text_is_found(scene: Scene) -> None:
             audit_file(copy, scene.world.network)
 
 
-@KNOWN_INDEX
 @pytest.mark.parametrize("index", ["state_owner", "state_purpose", "state_due"])
 def test_an_index_that_forgets_rows_is_found(scene: Scene, index: str) -> None:
     """The rows are all there, but whoever looks up what he owns is not told: his money is as good as gone."""

@@ -50,9 +50,10 @@ def tuples(items: st.SearchStrategy[Any], least: int = 1) -> st.SearchStrategy[t
 
 OUTPUTS = st.builds(Output, KEYS, AMOUNTS, st.none() | HASHES)
 OUTPOINTS = st.lists(st.binary(min_size=34, max_size=34), min_size=1, max_size=4, unique=True).map(tuple)
-TERMS = st.builds(bodies.OfflineTerms, HASHES, HASHES, COUNTS, COUNTS, COUNTS, TIMES, TIMES)
+TERMS = st.builds(bodies.OfflineTerms, HASHES, HASHES, HASHES, COUNTS, COUNTS, COUNTS, TIMES, TIMES)
 SPEND = (OUTPOINTS, tuples(OUTPUTS), TIMES)
 TAKEN_OUT = (OUTPOINTS, tuples(OUTPUTS, least=0), TIMES, AMOUNTS)
+ROOT = x509.parse(samples.institutions()[0])
 INSTITUTIONS = st.sampled_from(samples.institutions()).map(x509.parse)
 
 
@@ -109,7 +110,7 @@ CERTIFICATES = st.sampled_from(
 )
 
 BODIES: dict[Kind, st.SearchStrategy[Body]] = {
-    Kind.GENESIS: st.builds(bodies.Genesis, texts(48), INSTITUTIONS, INSTITUTIONS, policies()),
+    Kind.GENESIS: st.builds(bodies.Genesis, texts(48), st.just(ROOT), INSTITUTIONS, policies()),
     Kind.ADMIT: st.builds(bodies.Admit, INSTITUTIONS),
     Kind.DISMISS: st.builds(bodies.Dismiss, texts(48), texts(200)),
     Kind.POLICY: st.builds(bodies.SetPolicy, policies(), NONCES),

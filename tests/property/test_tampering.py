@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbdc.errors import BadSignature, FormError, TengeError
+from cbdc.errors import BadSignature, FormError, Malformed, TengeError
 from cbdc.formats import cose, x509
 from cbdc.formats.kinds import Kind
 from cbdc.messages.message import decode, verify
@@ -38,8 +38,7 @@ def check_not_accepted(signed: Signed, bit: int) -> None:
 def test_every_bit_of_a_small_message_counts(name: str) -> None:
     signed = SIGNED[name]
     for bit in range(8 * len(signed.raw)):
-        if bit not in unused_bits(signed.raw):
-            check_not_accepted(signed, bit)
+        check_not_accepted(signed, bit)
 
 
 @pytest.mark.parametrize("name", sorted(SIGNED.keys() - set(SMALL)))
@@ -47,21 +46,6 @@ def test_every_bit_of_a_small_message_counts(name: str) -> None:
 def test_any_bit_counts(name: str, data: st.DataObject) -> None:
     signed = SIGNED[name]
     for bit in data.draw(st.lists(st.integers(0, 8 * len(signed.raw) - 1), min_size=20, max_size=20)):
-        if bit not in unused_bits(signed.raw):
-            check_not_accepted(signed, bit)
-
-
-def unused_bits(raw: bytes) -> set[int]:
-    """The two low bits of the last base64 digit in a checkpoint's signature, wherever they stand in a message."""
-    note = samples.signed_checkpoint().encode()
-    last_digit = raw.find(note) + len(note.rstrip(b"=\n")) - 1
-    return {8 * last_digit, 8 * last_digit + 1} if note in raw else set()
-
-
-@pytest.mark.xfail(strict=True, reason="reported: the reader of notes ignores unused bits of base64")
-def test_a_checkpoint_has_one_spelling() -> None:
-    signed = SIGNED["checkpoint"]
-    for bit in unused_bits(signed.raw):
         check_not_accepted(signed, bit)
 
 
@@ -78,9 +62,8 @@ def test_x509_that_its_standard_forbids_is_refused_like_any_other(what: str, bit
 
 @pytest.mark.parametrize("name", [name for name, sample in samples.messages().items() if sample.signers])
 def test_a_signature_does_not_count_on_another_network(name: str) -> None:
-    message = decode(samples.messages()[name].raw, samples.seed("another network"))
-    with pytest.raises(BadSignature):
-        verify(message)
+    with pytest.raises(BadSignature if name != "genesis" else Malformed):
+        verify(decode(samples.messages()[name].raw, samples.seed("another network")))
 
 
 @pytest.mark.parametrize("name", [name for name, sample in samples.messages().items() if sample.signers])

@@ -120,7 +120,6 @@ class Model:
             Refused: with the codes that are right.
         """
         self.time = max(self.time, now)
-        parts = message["parts"] if message["kind"] == "reconcile" else [message]
         try:
             if self.policy is None and message["kind"] != "genesis":
                 raise Refused("not_enrolled")
@@ -128,8 +127,6 @@ class Model:
         except Refused:
             if message["id"] in self.carried:
                 return self.carried[message["id"]]
-            if all(part["id"] in self.carried for part in parts):
-                return self.carried[parts[0]["id"]]
             raise
         for message_id in [message["id"], *done]:
             self.carried[message_id] = self.entries
@@ -165,24 +162,24 @@ class Model:
             raise Refused("not_enrolled")
         return self.certificates[self.current[key]]
 
-    def revoked_at(self, certificate: bytes) -> int | None:
-        """When a certificate got on the deny-list: at its bank's word, or as its key's first fork came to light."""
-        times = [time for denied, time in self.denied if denied == certificate]
-        for name in self.outputs():
-            spends = [spend for spend in self.evidence if name in spend["inputs"]]
-            times += [spend["arrived"] for spend in spends[1:2] if spend["certificate"] == certificate]
+    def revoked_at(self, key: bytes) -> int | None:
+        """When a key got on the deny-list: at its bank's word, or as its first fork came to light."""
+        times = [time for denied, time in self.denied if self.certificates[denied].key == key]
+        for name, leaf in self.outputs().items():
+            if leaf.owner == key:
+                times += [spend["arrived"] for spend in self.evidence if name in spend["inputs"]][1:2]
         return min(times, default=None)
 
     def revoked(self) -> set[bytes]:
-        """Ids of all certificates on the deny-list."""
-        return {certificate for certificate in self.certificates if self.revoked_at(certificate) is not None}
+        """Ids of all certificates on the deny-list: every one that a revoked key ever had."""
+        return {name for name, found in self.certificates.items() if self.revoked_at(found.key) is not None}
 
     def _enrolled(self, key: bytes) -> str:
         """The kind of a key that is on the ledger and not on the deny-list."""
         kind, institution = self.kind_of(key), self._institution_of(key)
         if kind is None:
             raise Refused("not_enrolled")
-        if institution["dismissed"] if institution else self.revoked_at(self.current[key]) is not None:
+        if institution["dismissed"] if institution else self.revoked_at(key) is not None:
             raise Refused("certificate_revoked")
         return kind
 
@@ -197,6 +194,17 @@ class Model:
                     codes.add("not_enrolled")
                 elif self.time >= expires:
                     codes.add("certificate_expired")
+            except Refused as refused:
+                codes |= refused.codes
+        if codes:
+            raise Refused(*codes)
+
+    def _may_spend(self, signers: frozenset[bytes]) -> None:
+        """A revoked key's money stands still."""
+        codes = set()
+        for key in signers:
+            try:
+                self._enrolled(key)
             except Refused as refused:
                 codes |= refused.codes
         if codes:
@@ -277,18 +285,18 @@ class Model:
             raise Refused("role_refused")
         if self.time >= certificate.expires:
             raise Refused("certificate_expired")
-        if self.revoked_at(certificate.id) is not None:
-            raise Refused("certificate_revoked")
         if certificate.key in self.current:
             before = self.certificates[self.current[certificate.key]]
-            if self.revoked_at(before.id) is not None:
+            if self.revoked_at(certificate.key) is not None:
                 raise Refused("certificate_revoked")
             if (before.account, before.is_purse) != (certificate.account, certificate.is_purse):
                 raise Refused("role_refused")
         elif institution := self._institution_of(certificate.key):
             raise Refused("certificate_revoked" if institution["dismissed"] else "role_refused")
         if certificate.is_purse:
-            if self.certificate_of(certificate.online, "wallet").account != certificate.account:
+            owner = self.certificate_of(certificate.online, "wallet")
+            self._enrolled(owner.key)
+            if owner.account != certificate.account:
                 raise Refused("role_refused")
             for what, limit in zip(("holding", "payment", "spends", "hops"), certificate.limits, strict=True):
                 if limit > self.policy[what]:
@@ -317,7 +325,7 @@ class Model:
             if output.purpose is not None:
                 raise Refused("purpose_mismatch")
         amount = sum(output.amount for output in message["outputs"])
-        if self.issued + amount > MAX_AMOUNT_TIYN:
+        if self.issued - self.redeemed + amount > MAX_AMOUNT_TIYN:
             raise Refused("limit_holding")
         self.issued += amount
         self._once(message)
@@ -346,7 +354,8 @@ class Model:
 
     def transfer(self, message: Message) -> list[bytes] | None:
         if message["terms"] is not None:
-            return self.reconcile({"parts": [message]})
+            return self._take_in([message])
+        self._may_spend(message["signers"])
         self._may_hold_online(message["outputs"])
         self._in_time(message)
         tokens = self._unspent(message)
@@ -412,19 +421,20 @@ class Model:
             raise Refused("purpose_refused")
         if message["signers"] != {purpose["sponsor"]}:
             raise Refused("not_sponsor")
+        self._may_spend(message["signers"])
         self._may_hold_online(message["outputs"])
+        if any(self.kind_of(output.owner) != "wallet" for output in message["outputs"]):
+            raise Refused("not_enrolled")
         self._in_time(message)
         self._open(message["purpose"], self.time)
         tokens = self._unspent(message)
         self._owners_signed(tokens, message)
-        if any(token.purpose is not None for token in tokens):
-            raise Refused("purpose_mismatch")
         for output in message["outputs"]:
             is_change = output.purpose is None and output.owner == purpose["sponsor"]
             if output.purpose != message["purpose"] and not is_change:
                 raise Refused("purpose_mismatch")
-        if sum(token.amount for token in tokens) != sum(output.amount for output in message["outputs"]):
-            raise Refused("amount_mismatch")
+        # marked money is made of free money, as if all outputs were free
+        conserved(tokens, [output._replace(purpose=None) for output in message["outputs"]])
         self._spend(message)
         self._create(message, message["outputs"])
 
@@ -464,12 +474,13 @@ class Model:
 
     def load(self, message: Message) -> None:
         purse = self._loadable(message)
+        self._may_spend(message["signers"])
         self._in_time(message)
         tokens = self._unspent(message)
         self._owners_signed(tokens, message)
-        if purse.online not in message["signers"]:
+        if message["signers"] != {purse.online}:
             raise Refused("not_owner")
-        if any(output.owner not in {purse.key, *message["signers"]} for output in message["outputs"]):
+        if any(output.owner not in (purse.key, purse.online) for output in message["outputs"]):
             raise Refused("wrong_payee")
         conserved(tokens, message["outputs"])
         held = sum(leaf.amount for leaf in self.live().values() if leaf.owner == purse.key)
@@ -492,7 +503,7 @@ class Model:
             raise Refused("wrong_payee")
         conserved(leaves, message["outputs"])
         self._purposes_open(message, purse.key)
-        self._enter(message, purse, [])
+        self._enter(message, [])
         self._make(message, purse.key)
 
     def _loadable(self, message: Message) -> Certificate:
@@ -544,84 +555,98 @@ class Model:
             raise Refused("double_spend", winner=min(entry for thing, _, entry in self.consumed if thing == name))
         return leaf
 
-    def _enter(self, message: Message, payer: Certificate, made: list[Leaf]) -> None:
+    def _enter(self, message: Message, made: list[Leaf]) -> None:
         """Put a spend of offline outputs into E."""
-        self.evidence.append(message | {"arrived": self.time, "certificate": payer.id, "made": made})
+        self.evidence.append(message | {"arrived": self.time, "made": made})
         for name in message["inputs"]:
             self._consume(name, message)
 
     def reconcile(self, message: Message) -> list[bytes]:
+        taken = self._take_in(message["parts"])
+        self._once(message)
+        return taken
+
+    def _take_in(self, parts: list[Message]) -> list[bytes]:
         """Take in what is valid and new, those payments first whose outputs others spend; the ids of the new ones."""
         taken: list[bytes] = []
         refused: dict[bytes, Refused] = {}
-        waiting = {part["id"]: part for part in message["parts"]}
+        waiting = {part["id"]: part for part in parts}
         while waiting:
             ready = next(p for p in waiting.values() if not any(name[:32] in waiting for name in p["inputs"]))
             del waiting[ready["id"]]
             if any(ready["id"] == spend["id"] for spend in self.evidence):
                 continue
             try:
-                payer, made = self.judge(ready)
+                made = self.judge(ready)
             except Refused as refusal:
                 refused[ready["id"]] = refusal
             else:
-                self._enter(ready, payer, made)
+                self._enter(ready, made)
                 taken.append(ready["id"])
         if not taken:
             codes = frozenset[str]().union(*(refusal.codes for refusal in refused.values()))
             raise Refused(*(codes or {"replayed"}))
         return taken
 
-    def judge(self, part: Message) -> tuple[Certificate, list[Leaf]]:
+    def judge(self, part: Message) -> list[Leaf]:
         """What a payment between two purses makes, if it stands."""
         terms = part["terms"]
         if len(part["signers"]) != 1:
             raise Refused("role_refused")
-        payer = self.certificate_of(next(iter(part["signers"])), "purse")
-        payee = self.certificates.get(terms["payee"])
-        if payee is None:
+        self.certificate_of(next(iter(part["signers"])), "purse")
+        payer, payee = self.certificates.get(terms["payer"]), self.certificates.get(terms["payee"])
+        if payer is None or payee is None:
             raise Refused("not_enrolled")
         leaves = [self._known_leaf(name) for name in part["inputs"]]
-        revoked_at = self.revoked_at(payer.id)
+        revoked_at = self.revoked_at(payer.key)
         if revoked_at is not None:
             deadline = revoked_at + self.policy["trust_list_days"] * DAY_S
-            if terms["trust_list"] >= revoked_at or self.time > deadline:
+            if terms["trust_list"] > revoked_at or self.time > deadline:
                 raise Refused("certificate_revoked")
         if terms["ledger_time"] > self.time or terms["trust_list"] > self.time:
             raise Refused("malformed")
-        return payer, self.outcome(part, payer, payee, leaves)
+        return self.outcome(part, payer, payee, leaves)
 
     def outcome(self, part: Message, payer: Certificate, payee: Certificate, leaves: list[Leaf]) -> list[Leaf]:
         """What two devices can judge by themselves."""
-        terms = part["terms"]
-        time = terms["ledger_time"]
-        if time >= payer.expires or time >= payee.expires:
-            raise Refused("certificate_expired")
-        if time - terms["trust_list"] > self.policy["trust_list_days"] * DAY_S:
-            raise Refused("trust_list_stale")
-        if not payee.is_purse or payee.key == payer.key:
-            raise Refused("wrong_payee")
+        self._parties_in_order(part["terms"], payer, payee)
+        time = part["terms"]["ledger_time"]
         spend_until = min(leaf.spend_until for leaf in leaves)
-        if time > spend_until:
+        if time > min(part["valid_until"], spend_until):
             raise Refused("expired")
-        if any(leaf.owner != payer.key for leaf in leaves):
+        if part["signers"] != {payer.key} or any(leaf.owner != payer.key for leaf in leaves):
             raise Refused("not_owner")
         if any(output.owner not in (payer.key, payee.key) for output in part["outputs"]):
             raise Refused("wrong_payee")
         conserved(leaves, part["outputs"])
-        _, max_payment, max_spends, max_hops = payer.limits
         hop = max(leaf.hops for leaf in leaves) + 1
-        if sum(output.amount for output in part["outputs"] if output.owner == payee.key) > max_payment:
-            raise Refused("limit_payment")
-        if terms["spends"] > max_spends:
-            raise Refused("limit_spends")
-        if max(hop, terms["hop"]) > max_hops:
-            raise Refused("limit_hops")
-        if terms["hop"] != hop:
-            raise Refused("ancestry_broken")
+        self._within_limits(part, payer, payee, hop)
         made = self._marked(part["outputs"], {payer.key}, payer.account, lambda _: payee, time)
         final_at = min(leaf.final_at for leaf in leaves)
         return [Leaf(*o, spend_until, final_at, hop if o.owner == payee.key else hop - 1) for o in made]
+
+    def _parties_in_order(self, terms: dict[str, Any], payer: Certificate, payee: Certificate) -> None:
+        if not payer.is_purse:
+            raise Refused("not_owner")
+        if terms["ledger_time"] >= min(payer.expires, payee.expires):
+            raise Refused("certificate_expired")
+        if terms["ledger_time"] - terms["trust_list"] > self.policy["trust_list_days"] * DAY_S:
+            raise Refused("trust_list_stale")
+        if not payee.is_purse or payee.key == payer.key:
+            raise Refused("wrong_payee")
+        if terms["trust_list"] > terms["ledger_time"]:
+            raise Refused("malformed")
+
+    def _within_limits(self, part: Message, payer: Certificate, payee: Certificate, hop: int) -> None:
+        _, max_payment, max_spends, max_hops = payer.limits
+        if sum(output.amount for output in part["outputs"] if output.owner == payee.key) > max_payment:
+            raise Refused("limit_payment")
+        if part["terms"]["spends"] > max_spends:
+            raise Refused("limit_spends")
+        if max(hop, part["terms"]["hop"]) > max_hops:
+            raise Refused("limit_hops")
+        if part["terms"]["hop"] != hop:
+            raise Refused("ancestry_broken")
 
     # --- what falls due ------------------------------------------------------------------------
 

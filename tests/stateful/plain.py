@@ -84,6 +84,7 @@ def _terms(terms: bodies.OfflineTerms | None) -> dict[str, Any] | None:
     if terms is None:
         return None
     return {
+        "payer": terms.payer_certificate,
         "payee": terms.payee_certificate,
         "spends": terms.spends,
         "hop": terms.hop,

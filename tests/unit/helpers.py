@@ -9,7 +9,7 @@ import pytest
 
 from cbdc.errors import TengeError
 from cbdc.formats import certificates
-from cbdc.formats.certificates import Holder, Merchant
+from cbdc.formats.certificates import Holder, Merchant, PurseLimits
 from cbdc.formats.ed25519 import SigningKey
 from cbdc.formats.kinds import Kind
 from cbdc.formats.tokens import Output, outpoint
@@ -18,7 +18,7 @@ from cbdc.messages.message import build
 from cbdc.purposes.conditions import Condition, PayeeMcc
 from cbdc.purposes.definition import Definition, MarkRule
 from cbdc.state.records import BankReserve, Culprit, Table
-from tests.support import LATER_S, NOW_S, Customer, World
+from tests.support import LATER_S, LIMITS, NOW_S, YEAR_S, Customer, World
 
 CANTEEN = Merchant(bin="990140000383", mcc="5812", kato="750000000")
 EXPIRY_S = NOW_S + 10 * 86_400
@@ -78,6 +78,23 @@ def revoke(world: World, customer: Customer, certificate: bytes | None = None) -
     """The bank revokes a certificate of its customer, the purse's by default."""
     certificate = certificate or customer.certificate(world.network).id
     return world.do(Kind.REVOKE, bodies.Revoke(certificate, "lost"), world.banks[customer.bank])
+
+
+def renew_purse(world: World, customer: Customer, *, limits: PurseLimits = LIMITS) -> bytes:
+    """The bank renews the certificate of its customer's purse; the new one's id."""
+    cwt = certificates.issue(
+        world.banks[customer.bank],
+        world.network,
+        bank=customer.bank,
+        subject=customer.name,
+        key=customer.purse.public,
+        issued_s=world.now_s + 1,
+        expires_s=world.now_s + YEAR_S,
+        limits=limits,
+        online_key=customer.key.public,
+    )
+    world.do(Kind.ENROL, bodies.Enrol((cwt,)), world.banks[customer.bank])
+    return certificates.unverified(cwt, world.network)[0].id
 
 
 def wallet_id(world: World, customer: Customer) -> bytes:

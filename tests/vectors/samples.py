@@ -114,6 +114,7 @@ def offline_payment(salt: str = "") -> Sample:
     )
     terms = bodies.OfflineTerms(
         invoice_id=seed(f"invoice {salt}"),
+        payer_certificate=purse("aigul").id,
         payee_certificate=purse("canteen").id,
         counter=7,
         spends=2,
@@ -193,7 +194,7 @@ def load_certificate(purpose: bytes | None = None) -> bytes:
 
 
 def sync_certificate() -> bytes:
-    return SyncCertificate(KEYS["aigul purse"].public, NOW_S).sign(KEYS["operator"], NETWORK)
+    return SyncCertificate(KEYS["aigul purse"].public, NOW_S, NONCE).sign(KEYS["operator"], NETWORK)
 
 
 def institutions() -> list[bytes]:

@@ -75,7 +75,7 @@ class Scene:
         inputs = changes.pop("inputs", (self.coin[0],))
         outputs = changes.pop("outputs", self.outputs())
         payee = changes.pop("payee", self.shop.purse.certificate.id)
-        return self.paper.transfer(payee, self.invoice, inputs, outputs, **changes)
+        return self.paper.transfer(self.dana.certificate.id, payee, inputs, outputs, self.invoice, **changes)
 
     def bundle(self, transfer: Transfer | None = None, *keys: SigningKey, **parts: Any) -> PaymentBundle:
         """The payment, signed by ``keys`` (dana), with the proofs it needs; any part may be changed."""
@@ -94,7 +94,8 @@ class Scene:
         outputs = changes.pop("outputs", (Output(owner, TOKEN, None),))
         coin = changes.pop("coin", None) or self.erlans_coin()
         keys = changes.pop("keys", (self.erlan.key,))
-        transfer = self.paper.transfer(self.dana.certificate.id, None, (coin[0],), outputs, **changes)
+        parties = (self.erlan.certificate.id, self.dana.certificate.id)
+        transfer = self.paper.transfer(*parties, (coin[0],), outputs, **changes)
         return self.paper.signed(transfer, *keys)
 
     def erlans_coin(self) -> Loaded:
@@ -112,7 +113,8 @@ class Scene:
 
     def with_certificate(self, **changes: Any) -> PaymentBundle:
         """The payment under another certificate for dana's key."""
-        return self.bundle(certificates=(self.paper.certify("dana", self.dana.key.public, **changes),))
+        self.dana = self.paper.holding("dana", **changes)
+        return self.bundle()
 
 
 Forgery = Callable[[Scene], PaymentBundle | bytes]
@@ -162,7 +164,7 @@ variants(
     Malformed,
     a_certificate_that_is_none=lambda s: s.bundle(certificates=(b"\x80",)),
     a_load_certificate_that_is_none=lambda s: s.bundle(loads=(b"\x80",)),
-    a_trust_list_as_load_certificate=lambda s: s.bundle(loads=(s.paper.sync_certificate(s.dana.key.public),)),
+    a_sync_certificate_as_load_certificate=lambda s: s.bundle(loads=(s.paper.sync_certificate(s.dana.key.public, bytes(16)),)),
     no_inputs=lambda s: s.bundle(s.transfer(inputs=())),
     the_same_input_twice=lambda s: s.bundle(s.transfer(inputs=(s.coin[0], s.coin[0]))),
     a_negative_amount=lambda s: s.bundle(s.transfer(outputs=(Output(s.shop.element.public_key, -1, None),))),
@@ -211,7 +213,6 @@ variants(
     NotEnrolled,
     no_certificates=lambda s: s.bundle(certificates=()),
     only_a_strangers_certificate=lambda s: s.bundle(certificates=(s.erlan.raw,)),
-    signed_by_a_stranger=lambda s: s.bundle(None, STRANGER),
     a_certificate_by_a_false_bank=lambda s: s.with_certificate(by=FALSE_BANK),
     a_certificate_signed_by_its_holder=lambda s: s.with_certificate(by=s.dana.key),
     a_certificate_by_a_bank_that_is_not_admitted=lambda s: s.with_certificate(bank="kumis", by=FALSE_BANK),
@@ -230,15 +231,22 @@ variants(
         s.transfer(inputs=(s.coin[0], s.erlans_coin()[0]), outputs=s.outputs(change=2 * TOKEN - AMOUNT)),
         loads=(s.coin[2], s.erlans_coin()[2]),
     ),
+    signed_by_a_stranger=lambda s: s.bundle(None, STRANGER),
+    in_the_name_of_another_purse=lambda s: s.bundle(
+        s.transfer(payer_certificate=s.erlan.certificate.id), certificates=s.both()
+    ),
     two_signers=lambda s: s.bundle(None, s.dana.key, s.erlan.key, certificates=s.both()),
 )
 variants(
     CertificateExpired,
     an_expired_certificate=lambda s: s.with_certificate(expires_s=NOW_S),
-    an_ancestors_expired_certificate=lambda s: s.second_hop(
-        s.ancestor(), certificates=(s.dana.raw, s.paper.certify("erlan", s.erlan.key.public, expires_s=NOW_S))
-    ),
 )
+
+
+@refused_with(CertificateExpired)
+def an_ancestors_expired_certificate(s: Scene) -> PaymentBundle:
+    s.erlan = s.paper.holding("erlan", expires_s=NOW_S)
+    return s.second_hop(s.ancestor())
 
 
 @refused_with(CertificateRevoked)
@@ -264,6 +272,14 @@ variants(
     an_ancestors_output_to_a_third_party=lambda s: s.second_hop(
         s.ancestor(outputs=(Output(s.dana.key.public, 90_00, None), Output(STRANGER.public, 10_00, None)))
     ),
+)
+variants(
+    Expired,
+    a_payment_past_its_own_validity=lambda s: s.bundle(s.transfer(valid_until_s=NOW_S - 1)),
+)
+variants(
+    Malformed,
+    an_ancestors_list_newer_than_its_time=lambda s: s.second_hop(s.ancestor(trust_list_s=NOW_S + 1)),
 )
 variants(
     TrustListStale,
@@ -304,8 +320,8 @@ def an_expired_coin_in_the_ancestry(s: Scene) -> PaymentBundle:
 @refused_with(DoubleSpend)
 def a_fork_in_the_bundle(s: Scene) -> PaymentBundle:
     """The ancestry shows another payment of the very coin."""
-    other = s.paper.signed(s.paper.transfer(s.erlan.certificate.id, None, (s.coin[0],), s.outputs()), s.dana.key)
-    return s.bundle(ancestry=(other,), certificates=s.both())
+    other = s.paper.transfer(s.dana.certificate.id, s.erlan.certificate.id, (s.coin[0],), s.outputs())
+    return s.bundle(ancestry=(s.paper.signed(other, s.dana.key),), certificates=s.both())
 
 
 @refused_with(DoubleSpend)
@@ -343,7 +359,8 @@ def in_order(s: Scene) -> PaymentBundle:
     first = s.ancestor()
     outputs = (Output(s.erlan.key.public, 10_00, None), Output(s.dana.key.public, TOKEN - 10_00, None))
     coins = (outpoint(s.paper.message_id(first), 0),)
-    second = s.paper.signed(s.paper.transfer(s.erlan.certificate.id, None, coins, outputs, hop=2), s.dana.key)
+    back = s.paper.transfer(s.dana.certificate.id, s.erlan.certificate.id, coins, outputs, hop=2)
+    second = s.paper.signed(back, s.dana.key)
     change = (outpoint(s.paper.message_id(second), 1),)
     last = s.transfer(inputs=change, outputs=s.outputs(change=TOKEN - 10_00 - AMOUNT), hop=2)
     return s.bundle(last, ancestry=(first, second), loads=(s.erlans_coin()[2],), certificates=s.both())

@@ -83,9 +83,8 @@ class Paper:
         time_s = self.now_s if time_s is None else time_s
         return TrustList.sign(time_s, ders, list(revoked), operator, self.network)
 
-    def sync_certificate(self, purse_key: bytes, time_s: int | None = None, operator: SigningKey | None = None) -> bytes:
-        certificate = SyncCertificate(purse_key, self.now_s if time_s is None else time_s)
-        return certificate.sign(operator or self.operator, self.network)
+    def sync_certificate(self, purse_key: bytes, challenge: bytes, operator: SigningKey | None = None) -> bytes:
+        return SyncCertificate(purse_key, self.now_s, challenge).sign(operator or self.operator, self.network)
 
     def certify(self, name: str, key: bytes, **changes: Any) -> bytes:
         """A purse certificate by the bank; every field may be changed, its signer with ``by``."""
@@ -117,19 +116,27 @@ class Paper:
     # --- payments ------------------------------------------------------------------------------
 
     def transfer(
-        self, payee: bytes, invoice: Invoice | None, inputs: tuple[bytes, ...], outputs: tuple[Output, ...], **terms: Any
+        self,
+        payer: bytes,
+        payee: bytes,
+        inputs: tuple[bytes, ...],
+        outputs: tuple[Output, ...],
+        invoice: Invoice | None = None,
+        **changes: Any,
     ) -> Transfer:
-        """An offline transfer to the purse with this certificate id, answering ``invoice`` if there is one."""
+        """An offline transfer between the purses with these certificate ids, answering ``invoice`` if there is one."""
+        valid_until_s = changes.pop("valid_until_s", FAR_S)
         fields: dict[str, Any] = {
             "invoice_id": invoice.id if invoice else seed("some invoice"),
+            "payer_certificate": payer,
             "payee_certificate": payee,
             "counter": 1,
             "spends": 1,
             "hop": 1,
             "trust_list_s": invoice.trust_list_s if invoice else NOW_S,
             "ledger_time_s": invoice.ledger_time_s if invoice else NOW_S,
-        } | terms
-        return Transfer(inputs, outputs, FAR_S, None, OfflineTerms(**fields))
+        } | changes
+        return Transfer(inputs, outputs, valid_until_s, None, OfflineTerms(**fields))
 
     def signed(self, transfer: Transfer, *keys: SigningKey, network: bytes | None = None) -> bytes:
         return build(Kind.TRANSFER, transfer, list(keys), network or self.network)

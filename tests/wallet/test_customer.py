@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from cbdc.errors import (
     CertificateRevoked,
+    Expired,
     InsufficientFunds,
     LedgerBusy,
     LimitPayment,
@@ -387,48 +389,73 @@ def test_evidence_is_kept_until_the_ledger_has_it(found: Found) -> None:
     town.pay_offline("dana", "erlan", 60_00)
     cable = Cable(town.port)
     cable.refuses = Unreachable("the cable is cut")
-    town["erlan"].sync(cable)
+    with suppress(TengeError):
+        town["erlan"].sync(cable)
     assert len(town["erlan"].purse.evidence()) == 1
     town.sync("erlan")
     assert town.held("erlan") == (FUNDS_TIYN, 60_00, 0)
 
 
-REFUSALS_IN_A_SYNC: tuple[TengeError, ...] = (Unreachable("the cable is cut"), ReserveShort("the bank owes the pool"))
-
-
-@pytest.mark.xfail(strict=True, reason="bug: the element has signed an unload that never came to be; the money is stuck")
-@pytest.mark.parametrize("refusal", REFUSALS_IN_A_SYNC, ids=lambda refusal: refusal.code)
-def test_a_renewal_that_fails_locks_nothing(found: Found, refusal: TengeError) -> None:
-    """The network goes away in the middle of a sync, or the bank owes the pool; the purse goes on as it was."""
+@pytest.mark.parametrize(
+    "refusal", [Unreachable("the cable is cut"), ReserveShort("the bank owes")], ids=lambda refusal: refusal.code
+)
+def test_a_renewal_that_failed_is_made_up_for(found: Found, refusal: TengeError) -> None:
+    """The network goes away, or the ledger says no, in the middle of a sync; the next one finishes it."""
     town = found("dana", "erlan")
     town["dana"].load(town.port, 100_00)
     cable = Cable(town.port)
     cable.refuses = refusal
-    town["dana"].sync(cable)
-    town.pass_time(60)
+    with suppress(TengeError):
+        town["dana"].sync(cable)
+    town.pass_time(DAY_S)
+    town.sync("dana", "erlan")
     assert town.held("dana") == (FUNDS_TIYN - 100_00, 100_00, 0)
     town.pay_offline("dana", "erlan", 60_00)
     town.sync("dana", "erlan")
     assert town.held("erlan") == (FUNDS_TIYN, 60_00, 0)
 
 
-@pytest.mark.xfail(strict=True, reason="bug: a refused unload locks the whole purse, see above")
-def test_an_unload_beside_expired_money_locks_nothing(found: Found) -> None:
+@pytest.mark.xfail(strict=True, reason="bug: money in an unload without an answer is neither offline nor pending")
+def test_money_in_an_unanswered_renewal_is_shown(found: Found) -> None:
+    """An unknown outcome shows as pending, never as gone."""
+    town = found("dana")
+    town["dana"].load(town.port, 100_00)
+    cable = Cable(town.port)
+    cable.refuses = Unreachable("the cable is cut")
+    with suppress(TengeError):
+        town["dana"].sync(cable)
+    online, offline, pending = town.held("dana")
+    assert (online, offline + pending) == (FUNDS_TIYN - 100_00, 100_00)
+
+
+def with_expired_meals(found: Found) -> Town:
+    """dana's purse holds 100 free, and 30 for meals whose time is over."""
     town = found(tables=MEALS)
     dana, meals = town["dana"], town.economy.purposes["meals"]
     town["akimat"].grant(town.port, dana.key.public, 90_00, meals)
     town.pass_time(55 * DAY_S)
-    town.sync("dana")
     dana.load(town.port, 30_00, meals)
     dana.load(town.port, 100_00)
     town.pass_time(5 * DAY_S)
-    try:
-        dana.unload(town.port, 10_00)
-    except TengeError:
-        town.pass_time(60)
-        dana.sync(town.port)
-        dana.unload(town.port, 10_00)
-    assert dana.purse.balance_tiyn() == 90_00
+    return town
+
+
+def test_a_sync_sends_expired_meals_back_and_keeps_the_rest(found: Found) -> None:
+    town = with_expired_meals(found)
+    town.sync("dana")
+    town.pass_time(1)
+    assert town.held("dana") == (FUNDS_TIYN - 100_00, 100_00, 0)
+    assert town.held("akimat") == (FUNDS_TIYN, 0, 0)
+
+
+@pytest.mark.xfail(strict=True, raises=Expired, reason="bug: one refused unload, and no sync gets through any more")
+def test_an_unload_beside_expired_meals_stops_nothing(found: Found) -> None:
+    town = with_expired_meals(found)
+    with suppress(TengeError):
+        town["dana"].unload(town.port, 10_00)
+    town.pass_time(60)
+    town.sync("dana")
+    assert sum(town.held("dana")) == FUNDS_TIYN
 
 
 # --- the bank's desk ---------------------------------------------------------------------------
@@ -492,7 +519,6 @@ def test_a_revoked_purse_is_refused_from_the_next_list_on(found: Found) -> None:
         town.pay_offline("dana", "after", 10_00)
 
 
-@pytest.mark.xfail(strict=True, reason="bug: only the newest certificate is denied, not the key: an older one still pays")
 def test_a_revoked_purse_does_not_pay_under_its_certificate_before(found: Found) -> None:
     town = found("dana", "shop")
     dana = town["dana"]

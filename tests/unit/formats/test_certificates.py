@@ -85,6 +85,15 @@ def claims(**changes: object) -> bytes:
     return cbor.encode(payload)
 
 
+def respelled(claims_of: dict[int, object], number: int, key: object) -> dict[object, object]:
+    """The same map with one of its keys as a boolean or a float that equals it."""
+    return {key if name == number else name: value for name, value in claims_of.items()}
+
+
+def claims_respelled(number: int, key: object) -> bytes:
+    return cbor.encode(respelled(cbor.decode(claims()), number, key))
+
+
 def cose_key(**changes: object) -> dict:
     key = {1: 1, -1: 6, -2: KEY}
     return {1: key | {int(name[1:].replace("m", "-")): value for name, value in changes.items()}}
@@ -107,6 +116,17 @@ def cose_key(**changes: object) -> dict:
         (Malformed, claims(c8=cose_key() | {2: 0})),
         (Malformed, claims(c8=cose_key(k1=2))),
         (Malformed, claims(c8=cose_key(km1=4))),
+        (Malformed, claims(c8=cose_key(k1=True))),
+        (Malformed, claims(c8=cose_key(k1=1.0))),
+        (Malformed, claims(c8=cose_key(km1=6.0))),
+        (Malformed, claims(c8=respelled(cose_key(), 1, True))),
+        (Malformed, claims(c8={1: respelled(cose_key()[1], 1, True)})),
+        (Malformed, claims(c8={1: respelled(cose_key()[1], -2, -2.0)})),
+        (Malformed, claims(c8={1: KEY})),
+        (Malformed, claims_respelled(1, True)),
+        (Malformed, claims_respelled(1, 1.0)),
+        (Malformed, claims_respelled(6, 6.0)),
+        (Malformed, claims_respelled(certificates.TENGE_CLAIM, float(certificates.TENGE_CLAIM))),
         (Malformed, claims(c8=cose_key(km2=KEY[:31]))),
         (Malformed, claims(c8=cose_key(km3=0))),
         (Malformed, claims(t0=3)),

@@ -122,6 +122,9 @@ MALFORMED = {
     "unknown role": custom(names=[(OU, "witness"), (CN, "altyn")]),
     "long name": custom(names=[(OU, "bank"), (CN, "a" * 49)]),
     "unprintable name": custom(names=[(OU, "bank"), (CN, "al\ntyn")]),
+    "name not in ASCII": custom(names=[(OU, "bank"), (CN, "алтын")]),
+    "name with a look-alike": custom(names=[(OU, "bank"), (CN, "\u0430ltyn")]),
+    "name with a direction mark": custom(names=[(OU, "bank"), (CN, "al\u202etyn")]),
     "another key type": custom(key=P256.public_key()),
     "another signature type": custom(signer=P256, digest=SHA256()),
 }

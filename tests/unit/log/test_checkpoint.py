@@ -51,8 +51,9 @@ def witness_line(blob: bytes = bytes(76), name: str = "witness.kz") -> str:
         NOTE.replace("\n\n", "\n\n" + witness_line()),
         NOTE + witness_line(name=ORIGIN),
         NOTE + witness_line() * 3,
+        NOTE + NOTE.split("\n\n")[1],
     ],
-    ids=["after", "before", "another key of the same name", "many"],
+    ids=["after", "before", "another key of the same name", "many", "the operator's own again"],
 )
 def test_other_signatures_are_ignored(note: str) -> None:
     assert verify(note, ORIGIN, OPERATOR.public) == SIGNED
@@ -108,6 +109,10 @@ REFUSED: dict[str, tuple[type[FormError], str]] = {
     "signature without name": (Malformed, NOTE.replace(f"— {ORIGIN} ", "—  ")),
     "signature without blob": (Malformed, NOTE.split("\n\n")[0] + f"\n\n— {ORIGIN}\n"),
     "signature not base64": (Malformed, NOTE.split("\n\n")[0] + f"\n\n— {ORIGIN} !!!\n"),
+    "junk after": (Malformed, NOTE + "junk\n"),
+    "empty line after": (Malformed, NOTE + "\n"),
+    "a witness without name": (Malformed, NOTE + witness_line(name="")),
+    "a witness not base64": (Malformed, NOTE + "— witness.kz !!!\n"),
     "too long": (TooLarge, NOTE + witness_line() * 1000),
 }
 
@@ -131,8 +136,9 @@ def test_refused(case: str) -> None:
             + witness_line(checkpoint.key_id(ORIGIN, OPERATOR.public) + bytes(64), ORIGIN)
         ),
         lambda: NOTE.split("\n\n")[0] + "\n\n" + witness_line(checkpoint.key_id(ORIGIN, OPERATOR.public), ORIGIN),
+        lambda: NOTE + witness_line(checkpoint.key_id(ORIGIN, OPERATOR.public) + bytes(64), ORIGIN),
     ],
-    ids=["another size", "witness only", "null signature", "empty signature"],
+    ids=["another size", "witness only", "null signature", "empty signature", "a second one, null"],
 )
 def test_forged(forge: Callable[[], str]) -> None:
     with pytest.raises(BadSignature):

@@ -29,7 +29,7 @@ from tests.support import NOW_S, seed
 
 HASH, NAME, NONCE = bytes(32), bytes(34), bytes(16)
 OUTPUT = Output(HASH, 5, None)
-TERMS = bodies.OfflineTerms(HASH, HASH, 1, 2, 3, NOW_S, NOW_S)
+TERMS = bodies.OfflineTerms(HASH, seed("payer"), seed("payee"), 1, 2, 3, NOW_S, NOW_S)
 GOVERNOR = Governor.from_seed(seed("governor"))
 BANK = x509.parse(GOVERNOR.certify("altyn", x509.Role.BANK, seed("key"), NOW_S))
 
@@ -107,11 +107,14 @@ WRONG: list[tuple[type[FormError], Callable[[object], object], object]] = [
     (Malformed, bodies.Transfer.from_cbor, [*SPEND, None, []]),
     (Malformed, bodies.Transfer.from_cbor, terms(0, HASH[:31])),
     (Malformed, bodies.Transfer.from_cbor, terms(1, None)),
-    (Malformed, bodies.Transfer.from_cbor, terms(2, -1)),
-    (TooLarge, bodies.Transfer.from_cbor, terms(3, 1 << 33)),
-    (Malformed, bodies.Transfer.from_cbor, terms(4, 1.0)),
-    (TooLarge, bodies.Transfer.from_cbor, terms(5, MAX_TIME_S + 1)),
-    (Malformed, bodies.Transfer.from_cbor, terms(6, "now")),
+    (Malformed, bodies.Transfer.from_cbor, terms(1, HASH[:31])),
+    (Malformed, bodies.Transfer.from_cbor, terms(2, None)),
+    (Malformed, bodies.Transfer.from_cbor, terms(2, HASH + b"0")),
+    (Malformed, bodies.Transfer.from_cbor, terms(3, -1)),
+    (TooLarge, bodies.Transfer.from_cbor, terms(4, 1 << 33)),
+    (Malformed, bodies.Transfer.from_cbor, terms(5, 1.0)),
+    (TooLarge, bodies.Transfer.from_cbor, terms(6, MAX_TIME_S + 1)),
+    (Malformed, bodies.Transfer.from_cbor, terms(7, "now")),
     (Malformed, bodies.Issue.from_cbor, [[], NONCE]),
     (Malformed, bodies.Issue.from_cbor, [[OUTPUT.to_cbor()], NONCE[:15]]),
     (Malformed, bodies.SetPolicy.from_cbor, [Policy().to_cbor(), None]),

@@ -136,6 +136,24 @@ def test_only_offline_payments_are_evidence(world: World) -> None:
             decode(reconcile(world, part), world.network)
 
 
+def test_evidence_is_signed_by_one_purse(world: World) -> None:
+    body = decode(offline(world), world.network).body
+    joint = build(Kind.TRANSFER, body, [A, B], world.network)
+    with pytest.raises(Malformed, match="one purse"):
+        decode(reconcile(world, offline(world), joint), world.network)
+
+
+# --- genesis -----------------------------------------------------------------------------------
+
+
+def test_genesis_is_of_the_network_that_it_is_decoded_for(world: World) -> None:
+    governor = world.governor
+    raw = governor.genesis("test", "Operator", world.operator.public, world.policy, NOW_S)
+    assert verify(decode(raw, governor.network)).body.root.key == governor.network
+    with pytest.raises(Malformed, match="another network"):
+        decode(raw, NETWORK)
+
+
 # --- enrol -------------------------------------------------------------------------------------
 
 

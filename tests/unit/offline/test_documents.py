@@ -10,7 +10,7 @@ from cbdc.formats.ed25519 import SigningKey
 from cbdc.formats.kinds import Kind
 from cbdc.formats.x509 import Role
 from cbdc.limits import MAX_AMOUNT_TIYN
-from cbdc.offline.documents import LoadCertificate, SyncCertificate, TrustList
+from cbdc.offline.documents import CHALLENGE_BYTES, LoadCertificate, SyncCertificate, TrustList
 from cbdc.service.founding import Governor
 from cbdc.state.records import OfflineToken
 from tests.support import NOW_S, seed
@@ -19,7 +19,9 @@ GOVERNOR = Governor.from_seed(seed("governor"))
 NETWORK = GOVERNOR.network
 OPERATOR, BANK = SigningKey(seed("operator")), SigningKey(seed("bank"))
 OWNER, PURPOSE, NAME = bytes(32), bytes(31) + b"1", bytes(34)
+CHALLENGE = bytes(range(CHALLENGE_BYTES))
 LEAF = OfflineToken(OWNER, 500, PURPOSE, NOW_S, NOW_S + 9, 0, [], False)
+SYNC = SyncCertificate(OWNER, NOW_S, CHALLENGE)
 
 
 # --- load and sync certificates ----------------------------------------------------------------
@@ -33,11 +35,10 @@ def test_a_load_certificate(purpose: bytes | None) -> None:
 
 
 def test_a_sync_certificate() -> None:
-    data = SyncCertificate(OWNER, NOW_S).sign(OPERATOR, NETWORK)
-    assert SyncCertificate.verify(data, NETWORK, OPERATOR.public) == SyncCertificate(OWNER, NOW_S)
+    assert SyncCertificate.verify(SYNC.sign(OPERATOR, NETWORK), NETWORK, OPERATOR.public) == SYNC
 
 
-@pytest.mark.parametrize("document", [LoadCertificate(NAME, LEAF), SyncCertificate(OWNER, NOW_S)])
+@pytest.mark.parametrize("document", [LoadCertificate(NAME, LEAF), SYNC])
 @pytest.mark.parametrize(("network", "key"), [(seed("other"), OPERATOR), (NETWORK, BANK)])
 def test_a_document_is_the_operators(
     document: LoadCertificate | SyncCertificate, network: bytes, key: SigningKey
@@ -50,7 +51,7 @@ def test_one_kind_of_document_is_not_the_other() -> None:
     with pytest.raises(Malformed):
         SyncCertificate.verify(LoadCertificate(NAME, LEAF).sign(OPERATOR, NETWORK), NETWORK, OPERATOR.public)
     with pytest.raises(Malformed):
-        LoadCertificate.verify(SyncCertificate(OWNER, 1).sign(OPERATOR, NETWORK), NETWORK, OPERATOR.public)
+        LoadCertificate.verify(SYNC.sign(OPERATOR, NETWORK), NETWORK, OPERATOR.public)
 
 
 @pytest.mark.parametrize(
@@ -71,6 +72,26 @@ def test_malformed_load_certificates(error: type[FormError], fields: list[object
     data = cose.sign1(OPERATOR, Kind.LOAD_CERTIFICATE, cbor.encode(fields), NETWORK)
     with pytest.raises(FormError) as caught:
         LoadCertificate.verify(data, NETWORK, OPERATOR.public)
+    assert type(caught.value) is error
+
+
+@pytest.mark.parametrize(
+    ("error", "fields"),
+    [
+        (Malformed, [OWNER, NOW_S]),
+        (Malformed, [OWNER, NOW_S, CHALLENGE, None]),
+        (Malformed, [OWNER[:31], NOW_S, CHALLENGE]),
+        (Malformed, [OWNER, None, CHALLENGE]),
+        (TooLarge, [OWNER, 10**12, CHALLENGE]),
+        (Malformed, [OWNER, NOW_S, CHALLENGE[:15]]),
+        (Malformed, [OWNER, NOW_S, CHALLENGE + b"0"]),
+        (Malformed, [OWNER, NOW_S, None]),
+    ],
+)
+def test_malformed_sync_certificates(error: type[FormError], fields: list[object]) -> None:
+    data = cose.sign1(OPERATOR, Kind.SYNC_CERTIFICATE, cbor.encode(fields), NETWORK)
+    with pytest.raises(FormError) as caught:
+        SyncCertificate.verify(data, NETWORK, OPERATOR.public)
     assert type(caught.value) is error
 
 

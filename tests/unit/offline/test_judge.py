@@ -14,6 +14,7 @@ from cbdc.errors import (
     LimitHops,
     LimitPayment,
     LimitSpends,
+    Malformed,
     NotOwner,
     PurposeMismatch,
     PurposeRefused,
@@ -79,10 +80,11 @@ class Case:
     payee: Certificate
     terms: OfflineTerms
     definition: Definition
+    valid_until_s: int = NOW_S
 
     def judge(self) -> list[OfflineToken]:
         names = tuple(bytes([number]) * 34 for number in range(len(self.inputs)))
-        transfer = Transfer(names, self.outputs, NOW_S, None, self.terms)
+        transfer = Transfer(names, self.outputs, self.valid_until_s, None, self.terms)
         parties = Parties(self.payer, self.payee)
         return judge(
             transfer, self.terms, self.signers, self.inputs, parties, lambda _: self.definition, TRUST_LIST_DAYS
@@ -95,7 +97,7 @@ RIGHT = Case(
     signers=frozenset({PAYER}),
     payer=purse("aida", PAYER),
     payee=purse("bolat", PAYEE),
-    terms=OfflineTerms(bytes(32), PAYEE, 1, 3, 1, NOW_S, NOW_S),
+    terms=OfflineTerms(bytes(32), PAYER, PAYEE, 1, 3, 1, NOW_S, NOW_S),
     definition=MEALS,
 )
 """A payment of 700: 500 to the payee, 200 change."""
@@ -143,6 +145,9 @@ WRONG: dict[str, tuple[type[TengeError], Case]] = {
     "payer is a wallet": (NotOwner, replace(RIGHT, payer=purse("aida", PAYER, limits=None))),
     "payee is a wallet": (WrongPayee, replace(RIGHT, payee=purse("bolat", PAYEE, limits=None))),
     "names another payee": (WrongPayee, replace(RIGHT, terms=terms(payee_certificate=THIRD))),
+    "names another certificate of the payer": (NotOwner, replace(RIGHT, terms=terms(payer_certificate=THIRD))),
+    "trust list newer than the ledger time": (Malformed, replace(RIGHT, terms=terms(trust_list_s=NOW_S + 1))),
+    "no longer valid": (Expired, replace(RIGHT, valid_until_s=NOW_S - 1)),
     "payer pays himself": (
         WrongPayee,
         replace(RIGHT, payee=purse("aida", PAYER), terms=terms(payee_certificate=PAYER)),

@@ -10,6 +10,7 @@ from cbdc.formats.tokens import Output
 from cbdc.purposes.conditions import All, Condition, Payment, PerPayment
 from cbdc.purposes.definition import Definition, MarkRule
 from cbdc.purposes.marks import check_conserved, marks_after, payment_facts
+from cbdc.state.records import OfflineToken, Token
 from tests.support import NOW_S, World
 
 P, Q = bytes([1]) * 32, bytes([2]) * 32
@@ -33,6 +34,14 @@ def valued(pairs: list[tuple[int, bytes | None]]) -> list[Output]:
 )
 def test_conserved(inputs: list, outputs: list, leaving_tiyn: int) -> None:
     check_conserved(valued(inputs), valued(outputs), leaving_tiyn)
+
+
+def test_whatever_has_an_amount_and_a_purpose_is_weighed() -> None:
+    online, offline = Token(AIDA, 5, P), OfflineToken(AIDA, 7, None, 1, 2, 0, [], False)
+    check_conserved([online, offline], [Output(SHOP, 12 - 5, None), Output(SHOP, 5, P)])
+    check_conserved((valued for valued in (offline,)), iter([Output(SHOP, 7, None)]))
+    with pytest.raises(PurposeMismatch):
+        check_conserved([online, offline], [Output(SHOP, 7, P), Output(SHOP, 5, None)])
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cbdc.state.records import OfflineToken, Table, Token
-from cbdc.state.view import EMPTY, Change, Consumed, Delta, Overlay
+from cbdc.state.view import EMPTY, Change, Consumed, Delta, Layer, Overlay
 
 OWNER, NAME, OTHER = bytes(range(32)), bytes(34), bytes(33) + b"1"
 TOKEN = Token(OWNER, 5, None).encode()
@@ -51,3 +51,63 @@ def test_prefetched_records_are_read_first() -> None:
     assert view.get(KEY) == TOKEN
     view.add(Delta({KEY: Change(TOKEN, None)}, ()), 0, 0)
     assert view.get(KEY) is None
+
+
+# --- a layer between the base and the overlay: a group that may not be on the disk yet ----------
+
+OFFLINE = (Table.OFFLINE, NAME)
+MADE = Delta({KEY: Change(None, TOKEN), OFFLINE: Change(None, LEAF.encode())}, ((OTHER, b"first"),))
+SPENT = Delta({KEY: Change(TOKEN, None)}, ((NAME, b"second"), (OTHER, b"second")))
+
+
+def layer(*deltas: Delta) -> Layer:
+    made = Layer()
+    for index, delta in enumerate(deltas):
+        made.add(delta, index)
+    return made
+
+
+def test_a_layer_is_read_through() -> None:
+    view = Overlay(EMPTY, below=layer(MADE))
+    assert (view.get(KEY), list(view.offline_of(OWNER))) == (TOKEN, [NAME])
+    assert view.consumers_of(OTHER) == (Consumed(b"first", 0),)
+    view.add(SPENT, 1, 0)
+    assert view.get(KEY) is None
+    assert view.consumers_of(OTHER) == (Consumed(b"first", 0), Consumed(b"second", 1))
+
+
+def test_a_layer_is_not_the_overlays_own() -> None:
+    below = layer(MADE)
+    view = Overlay(EMPTY, below=below)
+    view.add(SPENT, 1, 0)
+    assert (view.layer.records, view.consumed()) == ({KEY: None}, {n: (Consumed(b"second", 1),) for n in (NAME, OTHER)})
+    assert below.records == {KEY: TOKEN, OFFLINE: LEAF.encode()}
+    assert below.consumed == {OTHER: (Consumed(b"first", 0),)}
+
+
+def test_a_layer_is_newer_than_what_was_prefetched() -> None:
+    """The prefetching reader may not see the group below yet."""
+    assert Overlay(EMPTY, {KEY: None}, layer(MADE)).get(KEY) == TOKEN
+    assert Overlay(EMPTY, {KEY: TOKEN}, layer(MADE, SPENT)).get(KEY) is None
+
+
+def test_a_layer_may_have_reached_the_base_already() -> None:
+    base = Overlay(EMPTY)
+    base.add(MADE, 0, 100)
+    view = Overlay(base, below=layer(MADE))
+    assert (view.get(KEY), list(view.offline_of(OWNER))) == (TOKEN, [NAME])
+    assert view.consumers_of(OTHER) == (Consumed(b"first", 0),)
+
+
+def test_one_layer_holds_many_entries() -> None:
+    both = layer(MADE, SPENT)
+    assert both.records[KEY] is None
+    assert both.consumed[OTHER] == (Consumed(b"first", 0), Consumed(b"second", 1))
+    assert both.offline == {OWNER: [NAME]}
+
+
+def test_an_offline_output_is_listed_once() -> None:
+    rewritten = Delta(
+        {OFFLINE: Change(LEAF.encode(), OfflineToken(OWNER, 5, None, 1, 2, 0, [OWNER], False).encode())}, ()
+    )
+    assert layer(MADE, rewritten).offline == {OWNER: [NAME]}

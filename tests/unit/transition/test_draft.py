@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from cbdc.errors import NotEnrolled, PurposeRefused, TengeError
-from cbdc.state.records import HolderKind, Table, Token
-from cbdc.state.view import EMPTY, Change
+from cbdc.state.records import Denial, HolderKind, Table, Token
+from cbdc.state.view import EMPTY, Change, Delta
 from cbdc.transition.draft import Draft
 from tests.support import World
 
@@ -64,3 +64,18 @@ def test_only_differences_are_changes() -> None:
     delta = draft.finish()
     assert delta.changes == {(Table.DONE, bytes(32)): Change(None, b"")}
     assert delta.consumed == ((NAME, bytes(32)), (bytes(32), bytes(32)))
+
+
+def test_a_note_is_no_part_of_the_state() -> None:
+    draft = Draft(EMPTY)
+    draft.note(bytes(32))
+    assert not draft.is_done(bytes(32))
+    assert draft.finish() == Delta({}, ((bytes(32), bytes(32)),))
+
+
+def test_a_denial_is_a_record_of_its_own() -> None:
+    draft = Draft(EMPTY)
+    assert draft.denied_at_s(bytes(32)) is None
+    draft.deny(bytes(32), 7)
+    assert draft.denied_at_s(bytes(32)) == 7
+    assert draft.finish().changes == {(Table.DENIED, bytes(32)): Change(None, Denial(7).encode())}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, permutations
 
 import pytest
 from hypothesis import given, settings
@@ -36,6 +36,7 @@ from cbdc.formats.kinds import Kind
 from cbdc.messages import bodies
 from cbdc.messages.message import build, decode, verify
 from cbdc.policy import DAY_S, Policy
+from cbdc.state.records import Table
 from tests.support import LIMITS, NOW_S, YEAR_S, Customer, World
 from tests.unit.helpers import (
     CANTEEN,
@@ -50,6 +51,7 @@ from tests.unit.helpers import (
     paid,
     pay,
     refuses,
+    renew_purse,
     reserve_of,
     revoke,
     sponsored,
@@ -184,6 +186,36 @@ def test_evidence_without_news_is_replayed(world: World, aida: Customer, bolat: 
         world.reconcile(*[payment] * times)
 
 
+def test_known_evidence_in_other_groups_is_replayed(
+    world: World, aida: Customer, bolat: Customer, dana: Customer
+) -> None:
+    first, second = chain(world, aida, bolat, dana)
+    world.reconcile(first, second)
+    for group in ((second, first), (first,), (second,), (first, second, first)):
+        with refuses(world, Replayed, payments=len(group)):
+            world.reconcile(*group)
+
+
+def test_a_reconcile_is_noted_with_what_it_brought(world: World, aida: Customer, bolat: Customer) -> None:
+    """The note is what finds the receipt again; it is no part of the state."""
+    leaf = world.load(aida, 900)
+    payment = pay(world, aida, bolat, leaf, 900)
+    raw = build(Kind.RECONCILE, bodies.Reconcile((payment, pay(world, aida, bolat, bytes(34), 1))), [], world.network)
+    delta = world.apply(verify(decode(raw, world.network)))
+    assert len(delta.refused) == 1
+    carried = [(world.message_id(raw), world.message_id(raw)), (leaf, world.message_id(payment))]
+    assert sorted(delta.consumed) == sorted(carried)
+    assert not any(name == world.message_id(raw) for _, name in delta.changes)
+
+
+def test_a_payment_alone_is_noted_by_its_inputs(world: World, aida: Customer, bolat: Customer) -> None:
+    leaf = world.load(aida, 900)
+    payment = pay(world, aida, bolat, leaf, 900)
+    world.submit(payment)
+    assert world.last is not None
+    assert world.last.consumed == ((leaf, world.message_id(payment)),)
+
+
 def test_a_payment_twice_in_one_reconcile_counts_once(world: World, aida: Customer, bolat: Customer) -> None:
     payment = pay(world, aida, bolat, world.load(aida, 900), 900)
     delta = world.reconcile(payment, payment)
@@ -217,10 +249,28 @@ def _without_terms(world: World, aida: Customer, bolat: Customer, leaf: bytes) -
     return build(Kind.TRANSFER, body, [aida.purse], world.network)
 
 
+def _valid_until(world: World, aida: Customer, bolat: Customer, leaf: bytes, until_s: int) -> bytes:
+    body = decode(pay(world, aida, bolat, leaf, 900), world.network).body
+    return build(Kind.TRANSFER, replace(body, valid_until_s=until_s), [aida.purse], world.network)
+
+
 REFUSED: dict[str, tuple[type[TengeError], Forge]] = {
     "online transfer": (Malformed, _without_terms),
     "payer is a wallet": (NotEnrolled, lambda w, a, b, leaf: pay(w, a, b, leaf, 900, signer=a.key)),
     "payer is nobody": (NotEnrolled, lambda w, a, b, leaf: pay(w, a, b, leaf, 900, signer=STRANGER)),
+    "unknown payer certificate": (
+        NotEnrolled,
+        lambda w, a, b, leaf: pay(w, a, b, leaf, 900, payer_certificate=leaf[:32]),
+    ),
+    "payer's certificate is a wallet's": (
+        NotOwner,
+        lambda w, a, b, leaf: pay(w, a, b, leaf, 900, payer_certificate=wallet_id(w, a)),
+    ),
+    "another payer's certificate": (
+        NotOwner,
+        lambda w, a, b, leaf: pay(w, a, b, leaf, 900, payer_certificate=w.customer("c").certificate(w.network).id),
+    ),
+    "another payer's purse": (NotOwner, lambda w, a, b, leaf: pay(w, a, b, leaf, 900, signer=w.customer("c").purse)),
     "unknown payee": (NotEnrolled, lambda w, a, b, leaf: pay(w, a, b, leaf, 900, payee_certificate=bytes(32))),
     "payee is a wallet": (
         WrongPayee,
@@ -243,6 +293,11 @@ REFUSED: dict[str, tuple[type[TengeError], Forge]] = {
     "too many spends": (LimitSpends, lambda w, a, b, leaf: pay(w, a, b, leaf, 900, spends=LIMITS.spends + 1)),
     "time to come": (Malformed, lambda w, a, b, leaf: pay(w, a, b, leaf, 900, ledger_time_s=NOW_S + 1)),
     "trust list to come": (Malformed, lambda w, a, b, leaf: pay(w, a, b, leaf, 900, trust_list_s=NOW_S + 1)),
+    "trust list newer than the ledger time": (
+        Malformed,
+        lambda w, a, b, leaf: pay(w, a, b, leaf, 900, ledger_time_s=NOW_S - 1),
+    ),
+    "no longer valid": (Expired, lambda w, a, b, leaf: _valid_until(w, a, b, leaf, NOW_S - 1)),
     "stale trust list": (
         TrustListStale,
         lambda w, a, b, leaf: pay(w, a, b, leaf, 900, trust_list_s=NOW_S - POLICY.trust_list_days * DAY_S - 1),
@@ -261,8 +316,16 @@ def test_refused(world: World, aida: Customer, bolat: Customer, case: str) -> No
 def test_a_payment_is_signed_by_one_purse(world: World, aida: Customer, bolat: Customer) -> None:
     payment = pay(world, aida, bolat, world.load(aida, 900), 900)
     body = decode(payment, world.network).body
+    joint = build(Kind.TRANSFER, body, [aida.purse, STRANGER], world.network)
     with refuses(world, RoleRefused, found=2):
-        world.reconcile(build(Kind.TRANSFER, body, [aida.purse, STRANGER], world.network))
+        world.submit(joint)
+    with refuses(world, Malformed, found=2):
+        world.reconcile(joint)
+
+
+def test_a_payment_counts_up_to_its_last_second(world: World, aida: Customer, bolat: Customer) -> None:
+    world.reconcile(_valid_until(world, aida, bolat, world.load(aida, 900), NOW_S))
+    assert world.live_tiyn(bolat.purse.public) == 900
 
 
 @pytest.mark.parametrize("part", ["online transfer", "issue"])
@@ -312,7 +375,7 @@ def test_a_token_is_spent_until_its_day(world: World, aida: Customer, bolat: Cus
     world.now_s = until_s + 1
     with refuses(world, Expired, found=until_s + 1, limit=until_s):
         world.reconcile(pay(world, aida, bolat, leaf, 900))
-    world.reconcile(pay(world, aida, bolat, leaf, 900, ledger_time_s=until_s))
+    world.reconcile(pay(world, aida, bolat, leaf, 900, ledger_time_s=until_s, trust_list_s=until_s))
     assert world.live_tiyn(bolat.purse.public) == 900
 
 
@@ -340,6 +403,53 @@ def test_a_mark_is_not_washed_off_offline(world: World, aida: Customer, bolat: C
         world.reconcile(pay(world, aida, bolat, leaf, 900))
 
 
+# --- renewed certificates ----------------------------------------------------------------------
+
+
+def test_a_payment_is_judged_under_the_certificate_that_it_names(world: World, aida: Customer, bolat: Customer) -> None:
+    old = aida.certificate(world.network).id
+    new = renew_purse(world, aida, limits=replace(LIMITS, payment_tiyn=500))
+    leaf = world.load(aida, 900)
+    with refuses(world, LimitPayment, found=600, limit=500):
+        world.reconcile(pay(world, aida, bolat, leaf, 600, 300, payer_certificate=new))
+    world.reconcile(pay(world, aida, bolat, leaf, 600, 300, payer_certificate=old))
+    assert world.live_tiyn(bolat.purse.public) == 600
+
+
+def test_an_expired_certificate_is_not_mended_by_its_renewal(world: World, aida: Customer) -> None:
+    old = aida.certificate(world.network).id
+    world.now_s += YEAR_S - DAY_S
+    bolat = world.customer("bolat")
+    new = renew_purse(world, aida)
+    leaf = world.load(aida, 900)
+    world.now_s += DAY_S
+    with refuses(world, CertificateExpired, account="altyn/aida"):
+        world.reconcile(pay(world, aida, bolat, leaf, 900, payer_certificate=old))
+    world.reconcile(pay(world, aida, bolat, leaf, 900, payer_certificate=new))
+    assert world.live_tiyn(bolat.purse.public) == 900
+
+
+@pytest.mark.parametrize("named", ["old", "new"])
+@pytest.mark.parametrize("denied", ["old", "new"])
+def test_a_revoked_purse_pays_under_none_of_its_certificates(
+    world: World, aida: Customer, bolat: Customer, named: str, denied: str
+) -> None:
+    ids = {"old": aida.certificate(world.network).id, "new": renew_purse(world, aida)}
+    leaf = world.load(aida, 900)
+    revoke(world, aida, ids[denied])
+    world.now_s += 1
+    with refuses(world, CertificateRevoked, revoked_at_s=NOW_S, trust_list_s=NOW_S + 1):
+        world.reconcile(pay(world, aida, bolat, leaf, 900, payer_certificate=ids[named]))
+
+
+def test_a_fork_denies_every_certificate_of_its_purse(world: World, aida: Customer, bolat: Customer) -> None:
+    ids = [aida.certificate(world.network).id, renew_purse(world, aida)]
+    leaf = world.load(aida, 900)
+    world.reconcile(*[pay(world, aida, bolat, leaf, 900, payer_certificate=name, salt=name.hex()) for name in ids])
+    assert all((Table.DENIED, name) in world.view.records() for name in ids)
+    assert debt_of(world, aida) == 900
+
+
 # --- revocation --------------------------------------------------------------------------------
 
 
@@ -365,8 +475,19 @@ def test_a_payee_who_synced_too_late_is_not(world: World, aida: Customer, bolat:
 def test_a_payee_who_could_know_is_not_paid(world: World, aida: Customer, bolat: Customer) -> None:
     leaf = world.load(aida, 900)
     revoke(world, aida)
-    with refuses(world, CertificateRevoked, revoked_at_s=NOW_S, trust_list_s=NOW_S):
+    world.now_s += 1
+    with refuses(world, CertificateRevoked, revoked_at_s=NOW_S, trust_list_s=NOW_S + 1):
         world.reconcile(pay(world, aida, bolat, leaf, 900))
+
+
+@pytest.mark.parametrize("age_s", [0, 1])
+def test_a_list_of_the_revocations_second_counts_as_older(
+    world: World, aida: Customer, bolat: Customer, age_s: int
+) -> None:
+    leaf = world.load(aida, 900)
+    revoke(world, aida)
+    world.reconcile(pay(world, aida, bolat, leaf, 900, trust_list_s=NOW_S - age_s))
+    assert world.live_tiyn(bolat.purse.public) == 900
 
 
 # --- order, grouping and duplicates change nothing ---------------------------------------------
@@ -375,8 +496,10 @@ def test_a_payee_who_could_know_is_not_paid(world: World, aida: Customer, bolat:
 Evidence = tuple[tuple[bytes, ...], ...]
 
 
-def market() -> tuple[World, Evidence]:
+def market(pause_s: int) -> tuple[World, Evidence]:
     """A world to start from, and evidence in it: each payment with its ancestors.
+
+    It is ``pause_s`` old: at 0 every payee's trust list is of the very second in which the forks come to light.
 
     Aida's token is spent three times (by clones) and the change of one fork once more; Bolat forks what he got and
     pays the culprit herself; Erlan hands his share on. The reserves do not suffice.
@@ -398,23 +521,28 @@ def market() -> tuple[World, Evidence]:
         (to_bolat, pay(world, bolat, aida, received, 250, 350, hop=2)),
         (to_erlan, pay(world, erlan, bolat, paid(world, to_erlan), 700, 300, hop=2)),
     )
-    world.now_s += HOUR_S
+    world.now_s += pause_s
     return world, evidence
 
 
-def settled(groups: list[list[bytes]]) -> World:
+def settled(pause_s: int, groups: list[list[bytes]]) -> World:
     """The market after these reconciles; a group without news is no harm."""
-    world, _ = market()
+    world, _ = market(pause_s)
     for group in groups:
         with suppress(Replayed):
             assert world.reconcile(*group).refused == ()
     return world
 
 
+@pytest.fixture(scope="module", params=[0, HOUR_S], ids=["same second", "an hour later"])
+def pause_s(request: pytest.FixtureRequest) -> int:
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def settled_at_once() -> World:
-    _, evidence = market()
-    return settled([list({payment: None for payments in evidence for payment in payments})])
+def settled_at_once(pause_s: int) -> World:
+    _, evidence = market(pause_s)
+    return settled(pause_s, [list({payment: None for payments in evidence for payment in payments})])
 
 
 def test_the_market_has_forks_and_debts(settled_at_once: World) -> None:
@@ -425,8 +553,10 @@ def test_the_market_has_forks_and_debts(settled_at_once: World) -> None:
 
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(data=st.data())
-def test_order_grouping_and_duplicates_change_nothing(settled_at_once: World, data: st.DataObject) -> None:
-    _, evidence = market()
+def test_order_grouping_and_duplicates_change_nothing(
+    pause_s: int, settled_at_once: World, data: st.DataObject
+) -> None:
+    _, evidence = market(pause_s)
     order = data.draw(st.permutations(range(len(evidence))))
     repeats = data.draw(st.lists(st.sampled_from(range(len(evidence))), max_size=4))
     groups: list[list[bytes]] = [[]]
@@ -435,7 +565,23 @@ def test_order_grouping_and_duplicates_change_nothing(settled_at_once: World, da
             groups.append([])
         groups[-1].extend(evidence[number])
     shuffled = [data.draw(st.permutations(group)) for group in groups]
-    assert settled(shuffled).root() == settled_at_once.root()
+    assert settled(pause_s, shuffled).root() == settled_at_once.root()
+
+
+def test_three_spends_of_one_second_in_every_order() -> None:
+    roots, debts = set(), set()
+    for order in permutations(range(3)):
+        world = World.founded("altyn", "kumis")
+        world.set_reserve("altyn", 1000)
+        aida, payees = world.customer("aida"), [world.customer(f"payee {n}", "kumis") for n in range(3)]
+        leaf = world.load(aida, 900)
+        payments = [pay(world, aida, payee, leaf, 600, 300, trust_list_s=world.now_s) for payee in payees]
+        for number in order:
+            assert world.reconcile(payments[number]).refused == ()
+        roots.add(world.root())
+        debts.add(debt_of(world, aida))
+        assert [world.live_tiyn(payee.purse.public) for payee in payees] == [600] * 3
+    assert (len(roots), debts) == (1, {2 * 900 - 3 * 300})
 
 
 def test_an_unload_and_a_payment_of_one_leaf_are_a_fork(world: World, aida: Customer, bolat: Customer) -> None:

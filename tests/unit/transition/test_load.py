@@ -39,6 +39,7 @@ from tests.unit.helpers import (
     revoke,
     sponsored,
     unload,
+    wallet_id,
 )
 
 POLICY = Policy()
@@ -163,6 +164,28 @@ def test_a_purse_is_loaded_by_its_owner(world: World, aida: Customer, bolat: Cus
         load(world, [token], [in_purse(aida, 900)], bolat.key)
 
 
+def test_a_purse_is_not_loaded_jointly(world: World, aida: Customer, bolat: Customer) -> None:
+    """A co-signer of a load that is then refunded to one of them would have paid past every guard of a payment."""
+    tokens = [world.fund(aida, 600), world.fund(bolat, 300)]
+    with refuses(world, NotOwner, account="altyn/aida"):
+        load(world, tokens, [in_purse(aida, 900)], aida.key, bolat.key)
+    with refuses(world, NotOwner, account="altyn/aida"):
+        load(world, tokens, [in_purse(aida, 600), out(bolat, 300)], aida.key, bolat.key)
+
+
+def test_a_revoked_wallet_loads_nothing(world: World, aida: Customer) -> None:
+    token = world.fund(aida, 900)
+    revoke(world, aida, wallet_id(world, aida))
+    with refuses(world, CertificateRevoked, key=aida.key.public, revoked_at_s=NOW_S):
+        load(world, [token], [in_purse(aida, 900)], aida.key)
+
+
+def test_a_stranger_loads_nothing(world: World, aida: Customer) -> None:
+    token = world.fund(aida, 900)
+    with refuses(world, NotEnrolled, key=STRANGER.public):
+        load(world, [token], [in_purse(aida, 900)], STRANGER)
+
+
 def test_a_load_takes_its_owners_tokens(world: World, aida: Customer, bolat: Customer) -> None:
     token = world.fund(bolat, 900)
     with refuses(world, NotOwner, owners=1, signers=1):
@@ -176,10 +199,12 @@ def test_a_token_is_loaded_once(world: World, aida: Customer) -> None:
         load(world, [token], [in_purse(aida, 899), out(aida, 1)], aida.key)
 
 
-def test_what_is_not_loaded_is_change(world: World, aida: Customer, bolat: Customer) -> None:
+@pytest.mark.parametrize("whose", ["customer", "bank", "nobody"])
+def test_what_is_not_loaded_is_change(world: World, aida: Customer, bolat: Customer, whose: str) -> None:
     token = world.fund(aida, 900)
+    key = {"customer": bolat.key, "bank": world.banks["altyn"], "nobody": STRANGER}[whose].public
     with refuses(world, WrongPayee):
-        load(world, [token], [in_purse(aida, 600), out(bolat, 300)], aida.key)
+        load(world, [token], [in_purse(aida, 600), out(key, 300)], aida.key)
 
 
 @pytest.mark.parametrize("amount_tiyn", [899, 901])

@@ -19,16 +19,18 @@ from cbdc.errors import (
 )
 from cbdc.formats.certificates import Merchant
 from cbdc.formats.kinds import Kind
-from cbdc.formats.tokens import Output, outpoint
+from cbdc.formats.tokens import Output
 from cbdc.limits import MAX_AMOUNT_TIYN
 from cbdc.messages import bodies
-from cbdc.state.records import Token
+from cbdc.policy import DAY_S
+from cbdc.state.records import Table, Token
 from tests.support import LATER_S, NOW_S, YEAR_S, Customer, World
 from tests.unit.helpers import (
     CANTEEN,
     EXPIRY_S,
     STRANGER,
     define,
+    dismiss,
     grant,
     in_purse,
     out,
@@ -94,6 +96,19 @@ def test_all_money_stays_below_the_bound(world: World) -> None:
     world.issue("altyn", MAX_AMOUNT_TIYN)
     with refuses(world, LimitHolding, found=MAX_AMOUNT_TIYN + 1):
         world.issue("altyn", 1)
+
+
+def test_what_was_redeemed_may_be_issued_again(world: World) -> None:
+    redeem(
+        world,
+        world.issue("altyn", MAX_AMOUNT_TIYN),
+        700,
+        change=(out(world.banks["altyn"].public, MAX_AMOUNT_TIYN - 700),),
+    )
+    with refuses(world, LimitHolding, found=MAX_AMOUNT_TIYN + 1, limit=MAX_AMOUNT_TIYN):
+        world.issue("altyn", 701)
+    world.issue("altyn", 700)
+    assert world.supply().issued_tiyn == MAX_AMOUNT_TIYN + 700
 
 
 # --- redeem and reserve ------------------------------------------------------------------------
@@ -163,13 +178,18 @@ class TestTakingOut:
             take(world, token, 600, change=(Output(world.banks["kumis"].public, 100, None),))
 
     def test_only_free_tenge(self, world: World, take: object) -> None:
-        sponsor, purpose = sponsored(world)
-        body = bodies.Grant(
-            (world.fund(sponsor, 700),), (Output(world.banks["altyn"].public, 700, purpose),), LATER_S, purpose
-        )
-        marked = outpoint(world.do(Kind.GRANT, body, sponsor.key), 0)
+        """No bank comes by marked tenge; the transition does not rely on that."""
+        _, purpose = sponsored(world)
+        token, altyn = world.issue("altyn", 700), world.banks["altyn"].public
+        world.view.layer.records[Table.TOKEN, token] = Token(altyn, 700, purpose).encode()
         with refuses(world, PurposeMismatch):
-            take(world, marked, 700)
+            take(world, token, 700)
+
+    def test_the_change_is_free_as_well(self, world: World, take: object) -> None:
+        _, purpose = sponsored(world)
+        token, altyn = world.issue("altyn", 700), world.banks["altyn"].public
+        with refuses(world, PurposeMismatch):
+            take(world, token, 600, change=(Output(altyn, 100, purpose),))
 
     def test_only_once(self, world: World, take: object) -> None:
         token = world.issue("altyn", 700)
@@ -222,14 +242,44 @@ def test_an_offline_token_is_not_an_online_one(world: World, aida: Customer) -> 
         transfer(world, [leaf], [out(aida, 900)], aida.purse)
 
 
-@pytest.mark.parametrize("signers", ["thief", "one owner of two", "owner and stranger"])
+@pytest.mark.parametrize("signers", ["thief", "one owner of two", "owner and another"])
 def test_exactly_the_owners_sign(world: World, aida: Customer, bolat: Customer, signers: str) -> None:
     tokens = [world.fund(aida, 900)]
-    keys = {"thief": [bolat.key], "one owner of two": [aida.key], "owner and stranger": [aida.key, STRANGER]}[signers]
+    keys = {"thief": [bolat.key], "one owner of two": [aida.key], "owner and another": [aida.key, bolat.key]}[signers]
     if signers == "one owner of two":
         tokens.append(world.fund(bolat, 900))
     with refuses(world, NotOwner, signers=len(keys)):
         transfer(world, tokens, [out(bolat, 900 * len(tokens))], *keys)
+
+
+def test_a_stranger_signs_no_transfer(world: World, aida: Customer, bolat: Customer) -> None:
+    token = world.fund(aida, 900)
+    for keys in ([STRANGER], [aida.key, STRANGER]):
+        with refuses(world, NotEnrolled, key=STRANGER.public):
+            transfer(world, [token], [out(bolat, 900)], *keys)
+
+
+def test_a_revoked_keys_money_stands_still(world: World, aida: Customer, bolat: Customer) -> None:
+    tokens = [world.fund(aida, 900), world.fund(bolat, 900)]
+    world.now_s += 5
+    revoke(world, aida, wallet_id(world, aida))
+    for inputs, keys in ((tokens[:1], [aida.key]), (tokens, [aida.key, bolat.key])):
+        with refuses(world, CertificateRevoked, key=aida.key.public, revoked_at_s=NOW_S + 5):
+            transfer(world, inputs, [out(bolat, 900 * len(inputs))], *keys)
+
+
+def test_a_dismissed_banks_money_stands_still(world: World, aida: Customer) -> None:
+    token = world.issue("altyn", 900)
+    dismiss(world, "altyn")
+    with refuses(world, CertificateRevoked, key=world.banks["altyn"].public, revoked_at_s=NOW_S):
+        transfer(world, [token], [out(aida, 900)], world.banks["altyn"])
+
+
+def test_a_lost_purse_does_not_stop_its_wallet(world: World, aida: Customer, bolat: Customer) -> None:
+    token = world.fund(aida, 900)
+    revoke(world, aida)
+    transfer(world, [token], [out(bolat, 900)], aida.key)
+    assert world.online_tiyn(bolat.key.public) == 900
 
 
 @pytest.mark.parametrize("amount_tiyn", [899, 901])
@@ -268,6 +318,23 @@ def test_money_does_not_go_to_an_expired_certificates_key(world: World, aida: Cu
         transfer(world, [tokens[1]], [out(aida, 900)], bolat.key)
     transfer(world, [tokens[0]], [out(bolat, 900)], aida.key)
     assert world.online_tiyn(bolat.key.public) == 1800
+
+
+def test_money_does_not_go_to_a_dismissed_bank(world: World, aida: Customer) -> None:
+    token = world.fund(aida, 900)
+    dismiss(world, "kumis")
+    with refuses(world, CertificateRevoked, key=world.banks["kumis"].public):
+        transfer(world, [token], [out(world.banks["kumis"].public, 900)], aida.key)
+
+
+def test_money_does_not_go_to_a_bank_whose_x509_ran_out(world: World) -> None:
+    world.now_s += 3650 * DAY_S - 1
+    aida = world.customer("aida")
+    altyn, kumis = world.banks["altyn"], world.banks["kumis"].public
+    (token,) = transfer(world, [world.issue("altyn", 900)], [out(aida, 900)], altyn, until_s=world.now_s)
+    world.now_s += 1
+    with refuses(world, CertificateExpired, key=kumis, expired_s=world.now_s):
+        transfer(world, [token], [out(kumis, 900)], aida.key, until_s=world.now_s)
 
 
 def test_a_purse_key_holds_no_online_tokens(world: World, aida: Customer, bolat: Customer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -28,9 +29,10 @@ from cbdc.messages import bodies
 from cbdc.messages.message import build, decode, verify
 from cbdc.policy import DAY_S, Policy
 from cbdc.service.founding import Governor
-from cbdc.state.records import Denial, Participant, Table
+from cbdc.state.records import Denial, Enrolment, HolderKind, Participant, Table
+from cbdc.transition.draft import Draft
 from tests.support import LIMITS, NOW_S, YEAR_S, Customer, World, seed
-from tests.unit.helpers import STRANGER, dismiss, in_purse, load, refuses, revoke
+from tests.unit.helpers import STRANGER, dismiss, in_purse, load, refuses, renew_purse, revoke, wallet_id
 
 OTHER = Governor.from_seed(seed("another governor"), "Other Bank")
 
@@ -59,6 +61,12 @@ def purse(world: World, online: bytes, **changes: object) -> bytes:
 
 def enrol(world: World, *raw: bytes, bank: str = "altyn") -> bytes:
     return world.do(Kind.ENROL, bodies.Enrol(raw), world.banks[bank])
+
+
+def enrolment(world: World, name: bytes) -> Enrolment:
+    value = world.view.get((Table.CERTIFICATE, name))
+    assert value is not None
+    return Enrolment.decode(value)
 
 
 def revoked_at_s(world: World, customer: Customer) -> int:
@@ -219,11 +227,36 @@ def test_enrolled_keys_may_hold_money(world: World) -> None:
 
 def test_a_renewed_certificate_takes_the_place_of_the_last(world: World) -> None:
     aida = world.customer("aida")
-    renewed = purse(world, aida.key.public, key=aida.purse.public, issued_s=NOW_S + 1)
-    enrol(world, renewed)
-    revoke(world, aida)
+    old = aida.certificate(world.network).id
+    new = renew_purse(world, aida)
+    assert [enrolment(world, name).previous for name in (old, new)] == [None, old]
+    assert certificates.unverified(enrolment(world, new).raw, world.network)[0].id == new
+    assert Draft(world.view).certificate_of(aida.purse.public, HolderKind.PURSE).id == new
     world.load(aida, 100)
     assert world.live_tiyn(aida.purse.public) == 100
+
+
+def test_the_same_certificate_again_renews_nothing(world: World) -> None:
+    aida = world.customer("aida")
+    old, new = aida.certificate(world.network).id, renew_purse(world, aida)
+    before = world.view.records()
+    message = enrol(world, aida.wallet_cwt, enrolment(world, new).raw)
+    assert world.view.records() == before | {(Table.DONE, message): b""}
+    assert enrolment(world, new).previous == old
+
+
+@pytest.mark.xfail(reason="A renewed by B, then A again: the chain of renewals is a ring, and `revoke` never ends")
+def test_the_chain_of_renewals_ends(world: World) -> None:
+    aida = world.customer("aida")
+    name: bytes | None = renew_purse(world, aida)
+    with suppress(TengeError):
+        enrol(world, aida.purse_cwt)
+        name = aida.certificate(world.network).id
+    seen: set[bytes] = set()
+    while name is not None:
+        assert name not in seen
+        seen.add(name)
+        name = enrolment(world, name).previous
 
 
 def test_a_bank_enrols_only_its_own(world: World) -> None:
@@ -277,13 +310,22 @@ def test_a_revoked_certificate_is_not_enrolled_again(world: World) -> None:
     aida = world.customer("aida")
     enrol(world, purse(world, aida.key.public, key=aida.purse.public, issued_s=NOW_S + 1))
     revoke(world, aida)
-    with refuses(world, CertificateRevoked, certificate=aida.certificate(world.network).id):
-        enrol(world, aida.purse_cwt)
+    for raw in (aida.purse_cwt, purse(world, aida.key.public, key=aida.purse.public, issued_s=NOW_S + 1)):
+        with refuses(world, CertificateRevoked, key=aida.purse.public):
+            enrol(world, raw, certificate(world))
 
 
 def test_a_purse_needs_an_enrolled_wallet(world: World) -> None:
     with refuses(world, NotEnrolled, key=seed("aida online")):
         enrol(world, purse(world, seed("aida online")))
+
+
+def test_a_purse_is_not_enrolled_on_a_revoked_wallet(world: World) -> None:
+    aida = world.customer("aida")
+    world.now_s += 5
+    revoke(world, aida, wallet_id(world, aida))
+    with refuses(world, CertificateRevoked, key=aida.key.public, revoked_at_s=NOW_S + 5):
+        enrol(world, purse(world, aida.key.public, key=seed("second purse")))
 
 
 def test_a_purse_returns_to_its_own_account(world: World) -> None:
@@ -334,6 +376,29 @@ def test_a_revoked_purse_is_not_loaded(world: World) -> None:
     revoke(world, aida)
     with refuses(world, CertificateRevoked, key=aida.purse.public, revoked_at_s=NOW_S + 5):
         load(world, [token], [in_purse(aida, 100)], aida.key)
+
+
+@pytest.mark.parametrize("which", range(3))
+def test_revoking_denies_every_certificate_the_key_ever_had(world: World, which: int) -> None:
+    aida = world.customer("aida")
+    ids = [aida.certificate(world.network).id]
+    for _ in range(2):
+        world.now_s += 1
+        ids.append(renew_purse(world, aida))
+    world.now_s += 1
+    revoke(world, aida, ids[which])
+    denied = {key[1]: Denial.decode(value) for key, value in world.view.records().items() if key[0] is Table.DENIED}
+    assert denied == dict.fromkeys(ids, Denial(world.now_s))
+    with refuses(world, CertificateRevoked, key=aida.purse.public):
+        renew_purse(world, aida)
+
+
+def test_revoking_a_purse_leaves_the_wallet(world: World) -> None:
+    aida = world.customer("aida")
+    revoke(world, aida)
+    assert (Table.DENIED, wallet_id(world, aida)) not in world.view.records()
+    world.fund(aida, 100)
+    assert world.online_tiyn(aida.key.public) == 100
 
 
 def test_the_first_revocation_counts(world: World) -> None:

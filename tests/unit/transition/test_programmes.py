@@ -10,6 +10,7 @@ import pytest
 
 from cbdc.errors import (
     AmountMismatch,
+    CertificateExpired,
     CertificateRevoked,
     DoubleSpend,
     Expired,
@@ -28,7 +29,7 @@ from cbdc.formats.kinds import Kind
 from cbdc.formats.tokens import Output, outpoint
 from cbdc.messages import bodies
 from cbdc.state.records import Token
-from tests.support import LATER_S, NOW_S, Customer, World
+from tests.support import LATER_S, NOW_S, YEAR_S, Customer, World
 from tests.unit.helpers import (
     EXPIRY_S,
     STRANGER,
@@ -168,6 +169,39 @@ def test_a_grant_goes_to_enrolled_wallets(world: World, aida: Customer, whose: s
     key = STRANGER.public if whose == "nobody" else aida.purse.public
     with refuses_after_funding(world, akimat, NotEnrolled, key=key) as token:
         give(world, purpose, token, out(key, 900, purpose), by=akimat.key)
+
+
+@pytest.mark.parametrize("whose", ["bank", "operator", "governor"])
+def test_a_grant_does_not_go_to_an_institution(world: World, aida: Customer, whose: str) -> None:
+    akimat, purpose = sponsored(world)
+    key = {"bank": world.banks["altyn"].public, "operator": world.operator.public, "governor": world.network}[whose]
+    with refuses_after_funding(world, akimat, NotEnrolled) as token:
+        give(world, purpose, token, out(aida, 600, purpose), out(key, 300, purpose), by=akimat.key)
+
+
+def test_a_grant_does_not_go_to_a_revoked_wallet(world: World, aida: Customer) -> None:
+    akimat, purpose = sponsored(world)
+    revoke(world, aida, wallet_id(world, aida))
+    with refuses_after_funding(world, akimat, CertificateRevoked, key=aida.key.public) as token:
+        give(world, purpose, token, out(aida, 900, purpose), by=akimat.key)
+
+
+def test_a_grant_does_not_go_to_an_expired_wallet(world: World, aida: Customer) -> None:
+    world.now_s += YEAR_S - 1
+    akimat = world.customer("akimat", holder=Holder.SPONSOR)
+    purpose = define(world, akimat, expires_s=world.now_s + YEAR_S)
+    token = world.fund(akimat, 900)
+    world.now_s += 1
+    with refuses(world, CertificateExpired, key=aida.key.public, expired_s=world.now_s):
+        give(world, purpose, token, out(aida, 900, purpose), by=akimat.key)
+
+
+def test_a_revoked_sponsor_grants_nothing(world: World, aida: Customer) -> None:
+    akimat, purpose = sponsored(world)
+    token = world.fund(akimat, 900)
+    revoke(world, akimat, wallet_id(world, akimat))
+    with refuses(world, CertificateRevoked, key=akimat.key.public, revoked_at_s=NOW_S):
+        give(world, purpose, token, out(aida, 900, purpose), by=akimat.key)
 
 
 def test_a_grant_has_its_time(world: World, aida: Customer) -> None:

@@ -1,0 +1,167 @@
+"""Scenario files as text: what is read, and what a malformed one is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cbdc.errors import Malformed, TengeError, TooLarge
+from cbdc.policy import Policy
+from wallet.scenarios import schema
+from wallet.scenarios.schema import MAX_SCENARIO_BYTES, span_of, time_of
+
+WHOLE = """
+title = "A play"
+seed = 7
+start = "2026-09-01T08:00:00+05:00"
+
+[policy]
+offline = { holding = "1 000", payment = "200.50", spends = 3, hops = 2, spend_days = 5, final_days = 9, trust_list_days = 1 }
+privacy = { confidential = { payment = "50" }, cash = { payment = "20", month = "100" } }
+supervisors = 5
+supervisor_quorum = 3
+
+[[bank]]
+name = "altyn"
+reserve = "500"
+
+[[wallet]]
+name = "shop"
+bank = "altyn"
+kind = "merchant"
+mcc = "5812"
+kato = "75"
+tier = 2
+
+[[purpose]]
+name = "meals"
+sponsor = "shop"
+title = { en = "Meals", kk = "Tamaq" }
+expires = 2026-12-31T23:59:59+05:00
+allow = { payee_mcc = ["5812"] }
+
+[[step]]
+do = "issue"
+to = "altyn"
+amount = "5"
+note = "money"
+refused = "expired"
+"""
+
+
+def read(folder: Path, text: str) -> schema.Scenario:
+    file = folder / "play.toml"
+    file.write_text(text, encoding="utf-8")
+    return schema.read(file)
+
+
+def test_a_whole_file_is_read(tmp_path: Path) -> None:
+    scenario = read(tmp_path, WHOLE)
+    assert (scenario.title, scenario.seed, scenario.start_s) == ("A play", 7, 1_788_231_600)
+    assert scenario.policy == Policy(1_000_00, 200_50, 3, 2, 5, 9, 1, 50_00, 20_00, 100_00, 5, 3)
+    assert [(bank.name, bank.reserve_tiyn) for bank in scenario.banks] == [("altyn", 500_00)]
+    (wallet,) = scenario.wallets
+    assert (wallet.name, wallet.kind, wallet.mcc, wallet.kato, wallet.bin, wallet.tier) == (
+        *("shop", "merchant", "5812", "75", None, 2),
+    )
+    (purpose,) = scenario.purposes
+    assert (purpose.titles, purpose.return_to, purpose.mark) == (("Meals", "Tamaq", "meals"), "shop", "clears")
+    assert purpose.expires_s == time_of("2026-12-31T23:59:59+05:00")
+    (step,) = scenario.steps
+    assert (step.number, step.do, step.refused, step.note) == (1, "issue", "expired", "money")
+    assert step.fields == {"to": "altyn", "amount": "5"}
+
+
+def test_a_title_is_all_that_a_file_needs(tmp_path: Path) -> None:
+    scenario = read(tmp_path, 'title = "nothing"')
+    assert (scenario.seed, scenario.policy, scenario.steps) == (0, Policy(), ())
+
+
+MALFORMED: dict[str, tuple[str, str, str]] = {
+    "not TOML": ("[[bank]]", "[[bank", "play.toml"),
+    "a repeated key": ("seed = 7", "seed = 7\nseed = 8", "play.toml"),
+    "no title": ('title = "A play"', "", "title"),
+    "a title of nothing": ('title = "A play"', 'title = ""', "title"),
+    "a negative seed": ("seed = 7", "seed = -7", "seed"),
+    "a seed that is no number": ("seed = 7", 'seed = "x"', "seed"),
+    "a true seed": ("seed = 7", "seed = true", "seed"),
+    "a bank without name": ('name = "altyn"', "", "a bank"),
+    "banks that are no list": ("[[bank]]", "[bank]", "bank"),
+    "a wallet without bank": ('bank = "altyn"', "", "wallet shop"),
+    "an unknown kind": ('kind = "merchant"', 'kind = "robot"', "wallet shop"),
+    "a tier that is none": ("tier = 2", "tier = -1", "tier"),
+    "a purpose without sponsor": ('sponsor = "shop"', "", "purpose meals"),
+    "a purpose without conditions": ('allow = { payee_mcc = ["5812"] }', "", "purpose meals"),
+    "a purpose titled by a text": ('{ en = "Meals", kk = "Tamaq" }', '"Meals"', "purpose meals"),
+    "a mark to come": ('sponsor = "shop"', 'sponsor = "shop"\nmark = "keeps"', "purpose meals"),
+    "a step without do": ('do = "issue"', "", "step 1"),
+    "a policy that is no table": ("[policy]", "policy = 5\n[other]", "policy"),
+    "a count that is none": ("spends = 3", "spends = 3.5", "spends"),
+    "supervisors that are none": ("supervisors = 5", 'supervisors = "many"', "supervisors"),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "place"), MALFORMED.values(), ids=MALFORMED)
+def test_a_malformed_file_is_refused_and_told_where(tmp_path: Path, old: str, new: str, place: str) -> None:
+    assert old in WHOLE
+    with pytest.raises(Malformed) as refused:
+        read(tmp_path, WHOLE.replace(old, new, 1))
+    assert place in str(refused.value)
+
+
+UNPLACED = {
+    "a bank's reserve": ('reserve = "500"', 'reserve = "lots"', "altyn"),
+    "a limit": ('holding = "1 000"', 'holding = "lots"', "holding"),
+    "the start": ('start = "2026-09-01T08:00:00+05:00"', 'start = "today"', "start"),
+    "a start without offset": ('08:00:00+05:00"', '08:00:00"', "start"),
+    "a purpose's end": ("expires = 2026-12-31T23:59:59+05:00", "", "meals"),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "_place"), UNPLACED.values(), ids=UNPLACED)
+def test_a_bad_amount_or_time_is_refused(tmp_path: Path, old: str, new: str, _place: str) -> None:
+    assert old in WHOLE
+    with pytest.raises(Malformed):
+        read(tmp_path, WHOLE.replace(old, new, 1))
+
+
+@pytest.mark.xfail(strict=True, reason="bug: bad amounts and times are refused without saying where they stand")
+@pytest.mark.parametrize(("old", "new", "place"), UNPLACED.values(), ids=UNPLACED)
+def test_a_bad_amount_or_time_is_told_where(tmp_path: Path, old: str, new: str, place: str) -> None:
+    with pytest.raises(Malformed) as refused:
+        read(tmp_path, WHOLE.replace(old, new, 1))
+    assert place in str(refused.value)
+
+
+def test_a_file_of_other_bytes_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "play.toml"
+    file.write_bytes(b"title = '\xff'")
+    with pytest.raises(Malformed, match="not a TOML file"):
+        schema.read(file)
+    file.write_bytes(b"#" * (MAX_SCENARIO_BYTES + 1))
+    with pytest.raises(TooLarge):
+        schema.read(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("1 second", 1), ("3 minutes", 180), ("2 hours", 7200), ("3 days", 259_200), ("1 week", 604_800)]
+)
+def test_spans(text: str, seconds: int) -> None:
+    assert span_of(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "3", "days", "3days", "3 fortnights", "-3 days", "3.5 days", "٣ ", "3 "])
+def test_what_is_no_span(text: str) -> None:
+    with pytest.raises(Malformed):
+        span_of(text)
+
+
+@pytest.mark.parametrize("value", ["", "now", "2026-13-01T00:00:00+05:00", "2026-09-01", "2026-09-01T08:00:00", None, 5])
+def test_what_is_no_time(value: object) -> None:
+    with pytest.raises(TengeError):
+        time_of(value)
+
+
+def test_the_same_moment_in_two_zones() -> None:
+    assert time_of("2026-09-01T08:00:00+05:00") == time_of("2026-09-01T03:00:00Z")
