@@ -53,6 +53,12 @@ class Knowledge:
     spender_of: Callable[[bytes], bytes | None]
     clock_s: int
     ledger_time_s: int
+    headroom_tiyn: int
+
+    @property
+    def now_s(self) -> int:
+        """The latest time this device knows of: its own clock's or one that it has seen signed."""
+        return max(self.clock_s, self.ledger_time_s)
 
     def check_trust_list_fresh(self) -> None:
         """Raises TrustListStale if this device has not had a list for longer than the policy allows."""
@@ -113,7 +119,8 @@ def check(bundle: PaymentBundle, invoice_of: Callable[[bytes], Invoice | None], 
     last = messages[-1]
     payer, invoice = _own_invoice(last, certs, know, invoice_of)  # 3
     tokens = {name: load.token for name, (load, _) in loads.items()}
-    check_deadlines(tokens, know)  # 4
+    check_deadlines(tokens, know.now_s)  # 4
+    _check_not_ahead(messages, know)
     _check_unspent(messages, know)  # 5
     hops = []
     for message, raw in zip(messages, (*bundle.ancestry, bundle.payment), strict=True):  # 6
@@ -125,8 +132,9 @@ def check(bundle: PaymentBundle, invoice_of: Callable[[bytes], Invoice | None], 
     amount_tiyn = sum(token.amount_tiyn for token in mine.values())
     if amount_tiyn != invoice.amount_tiyn:  # 7
         raise AmountMismatch("not the amount that was asked for", found=amount_tiyn, wanted=invoice.amount_tiyn)
-    if amount_tiyn > invoice.headroom_tiyn:
-        raise LimitHolding("the purse would hold too much", found=amount_tiyn, limit=invoice.headroom_tiyn)
+    room_tiyn = min(invoice.headroom_tiyn, know.headroom_tiyn)
+    if amount_tiyn > room_tiyn:
+        raise LimitHolding("the purse would hold too much", found=amount_tiyn, limit=room_tiyn)
     return Accepted(last.id, payer, tuple(hops), {name: raw for name, (_, raw) in loads.items()}, mine, amount_tiyn)
 
 
@@ -177,12 +185,19 @@ def _own_invoice(
     return payer, invoice
 
 
-def check_deadlines(loaded: Mapping[bytes, OfflineToken], know: Knowledge) -> None:
-    """Raises Expired if one of these tokens may no longer be spent, by this device's clock or signed time."""
-    now_s = max(know.clock_s, know.ledger_time_s)
-    for token in loaded.values():
+def check_deadlines(tokens: Mapping[bytes, OfflineToken], now_s: int) -> None:
+    """Raises Expired if one of these tokens may no longer be spent."""
+    for token in tokens.values():
         if now_s > token.spend_until_s:
             raise Expired("a token may no longer be spent offline", found=now_s, limit=token.spend_until_s)
+
+
+def _check_not_ahead(messages: list[Verified], know: Knowledge) -> None:
+    """A payment that names a time yet to come would be refused at the ledger, and this device would bear it."""
+    for message in messages:
+        named_s = transfer_of(message)[1].ledger_time_s
+        if named_s > know.now_s:
+            raise Malformed("a payment names a ledger time that has not come", found=named_s, now=know.now_s)
 
 
 def _check_unspent(messages: list[Verified], know: Knowledge) -> None:

@@ -5,6 +5,7 @@ Every terminal action is first a call here. Nothing is shown or asked; a refusal
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from cbdc.errors import (
     ReserveShort,
     TengeError,
     TooLate,
+    Unreachable,
     WrongPayee,
 )
 from cbdc.formats import cbor, certificates, cose
@@ -40,6 +42,8 @@ from wallet.purse import Purse, Status
 from wallet.sealing import seal, unseal
 from wallet.selection import Coin, pick, split_by_purpose
 from wallet.vault import KdfCost, Vault
+
+log = logging.getLogger(__name__)
 
 VALID_FOR_S: Final = 600
 """An online message is meant for ten minutes; a lost one does not surprise anybody next week."""
@@ -300,6 +304,8 @@ class Customer:
 
     def unload(self, port: LedgerPort, amount_tiyn: int, purpose: bytes | None = None) -> Receipt:
         """Move money out of the purse; the rest is renewed, as in a sync."""
+        self._learn(port)
+        self.purse.trust_list.check_not_revoked(self.purse.certificate.id)
         self._resume_unload(port)
         self._reconcile(port)
         leaves = port.offline_of([self.element.public_key])
@@ -308,9 +314,10 @@ class Customer:
             raise InsufficientFunds("the purse holds less", found=held_tiyn, wanted=amount_tiyn)
         totals = _totals(leaves)
         totals[purpose] -= amount_tiyn
-        if any(totals.values()):
+        rest = self._rest(port, totals)
+        if any(output.owner == self.element.public_key for output in rest):
             self._check_renewable(port)
-        outputs = (Output(self.key.public, amount_tiyn, purpose), *self._kept(totals))
+        outputs = (Output(self.key.public, amount_tiyn, purpose), *rest)
         receipt = self._unload(port, leaves, outputs, "unloaded", amount_tiyn)
         self._note_sync(port)
         return receipt
@@ -319,10 +326,11 @@ class Customer:
         """Exchange everything with the ledger: evidence, outcomes, trust list, fresh load certificates."""
         self._learn(port)
         self.purse.recover()
-        self._resume_unload(port)
+        stuck = self._is_unload_stuck(port)
         sent, refused = self._reconcile(port)
         settled, disputed = self._settle(port)
-        self._renew(port)
+        if not stuck:
+            self._renew(port)
         self._note_sync(port)
         return SyncReport(sent, refused, settled, disputed, self.purse.balance_tiyn())
 
@@ -371,18 +379,12 @@ class Customer:
             self.purse.hold({}, {})
             self._forget_known_evidence(port)
             return
-        now_s = port.ledger_time_s()
-        purposes = port.purposes()
-        totals = _totals(leaves)
-        expired = {p for p in totals if p is not None and purposes[p].expires_s <= now_s}
-        kept = {p: amount for p, amount in totals.items() if p not in expired}
-        gone = [Output(self.key.public, totals[p], p) for p in sorted(expired)]
         try:
             self._check_renewable(port)
         except TengeError:
             self.purse.keep_only(leaves)
             return
-        self._unload(port, leaves, (*gone, *self._kept(kept)), "renewed", 0)
+        self._unload(port, leaves, self._rest(port, _totals(leaves)), "renewed", 0)
 
     def _check_renewable(self, port: LedgerPort) -> None:
         """Ask before the element signs, because what it has signed it cannot take back.
@@ -399,9 +401,16 @@ class Customer:
         if claims_tiyn:
             raise ReserveShort("the bank owes the offline pool and may load no purse", claims_tiyn=claims_tiyn)
 
-    def _kept(self, totals: dict[bytes | None, int]) -> tuple[Output, ...]:
-        ordered = sorted(totals.items(), key=lambda item: item[0] or b"")
-        return tuple(Output(self.element.public_key, amount, p) for p, amount in ordered if amount)
+    def _rest(self, port: LedgerPort, totals: dict[bytes | None, int]) -> tuple[Output, ...]:
+        """What stays in the purse, one token for each purpose; expired purposes go online, where they are swept."""
+        now_s, purposes = port.ledger_time_s(), port.purposes()
+        outputs = []
+        for purpose, amount_tiyn in sorted(totals.items(), key=lambda item: item[0] or b""):
+            is_open = purpose is None or now_s < purposes[purpose].expires_s
+            owner = self.element.public_key if is_open else self.key.public
+            if amount_tiyn:
+                outputs.append(Output(owner, amount_tiyn, purpose))
+        return tuple(outputs)
 
     def _unload(
         self, port: LedgerPort, leaves: dict[bytes, OfflineToken], outputs: tuple[Output, ...], what: str, out_tiyn: int
@@ -416,6 +425,17 @@ class Customer:
         interrupted = self.vault.get("unload", b"")
         if interrupted is not None:
             self._finish_unload(port, *interrupted)
+
+    def _is_unload_stuck(self, port: LedgerPort) -> bool:
+        """Try to finish an interrupted unload; True if the ledger refuses it, so that evidence still goes through."""
+        try:
+            self._resume_unload(port)
+        except Unreachable:
+            raise
+        except TengeError as error:
+            log.warning("an interrupted unload is refused: %s", error.code)
+            return self.vault.get("unload", b"") is not None
+        return False
 
     def _finish_unload(self, port: LedgerPort, payload: bytes, what: str, out_tiyn: int) -> Receipt:
         try:

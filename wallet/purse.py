@@ -7,6 +7,7 @@ emitted and stored before it is answered; an unknown outcome is *pending*, and a
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -52,6 +53,8 @@ from wallet.protocol import (
 )
 from wallet.selection import Coin, pick, split_by_purpose
 from wallet.vault import Vault
+
+log = logging.getLogger(__name__)
 
 _CERTIFICATE: Final = b"certificate"
 _TRUST_LIST: Final = b"trust list"
@@ -181,7 +184,13 @@ class Purse:
             spender_of=lambda name: self.vault.get("spender", name),
             clock_s=self._clock(),
             ledger_time_s=self.ledger_time_s,
+            headroom_tiyn=self._headroom_tiyn(),
         )
+
+    def _headroom_tiyn(self) -> int:
+        """How much more the purse may hold."""
+        limits = self.certificate.limits
+        return max(0, (limits.holding_tiyn if limits else 0) - self.balance_tiyn())
 
     # --- money ---------------------------------------------------------------------------------
 
@@ -247,8 +256,7 @@ class Purse:
         """
         know = self.knowledge()
         know.check_trust_list_fresh()
-        limits = know.certificate.limits
-        headroom_tiyn = max(0, (limits.holding_tiyn if limits else 0) - self.balance_tiyn())
+        headroom_tiyn = know.headroom_tiyn
         if amount_tiyn > headroom_tiyn:
             raise LimitHolding("the purse has no room for this", found=amount_tiyn, limit=headroom_tiyn)
         payload = invoice_payload(
@@ -269,13 +277,17 @@ class Purse:
     def pay(self, invoice_raw: bytes, purpose: bytes | None = None) -> bytes:
         """Pay an invoice: check it completely, sign, journal, and only then give the payment's bytes out.
 
-        What is about to be signed is written down first, so that `recover` can finish after a power cut.
+        What is about to be signed is written down first, so that `recover` can finish after a power cut. An invoice
+        that was paid before gets the identical bytes again.
 
         Raises:
             TengeError: which guard refused; nothing was signed.
         """
         self.recover()
         invoice = read_invoice(invoice_raw, self.network)
+        paid = self.vault.get("paid", invoice.id)
+        if paid is not None:
+            return self.again(paid)
         know = self.knowledge()
         acceptance.verified_certificate(invoice.certificate_raw, know)
         self._check_invoice(invoice, know)
@@ -301,11 +313,13 @@ class Purse:
         """
         finished = 0
         for payment_id, (payload, invoice_raw, inputs) in self.vault.items("intent"):
-            if all(self.element.has_spent(name) for name in inputs):
-                self._sign(payment_id, payload, read_invoice(invoice_raw, self.network), tuple(inputs))
-                finished += 1
-            else:
-                self.vault.drop("intent", payment_id)
+            try:
+                if all(self.element.has_spent(name) for name in inputs):
+                    self._sign(payment_id, payload, read_invoice(invoice_raw, self.network), tuple(inputs))
+                    finished += 1
+            except DoubleSpend:  # the element went another way: this payment will never be signed
+                log.warning("an interrupted payment was overtaken by another spend of its tokens")
+            self.vault.drop("intent", payment_id)
         return finished
 
     def _check_invoice(self, invoice: Invoice, know: Knowledge) -> None:
@@ -331,7 +345,7 @@ class Purse:
         try:
             shares = split_by_purpose(invoice.amount_tiyn, coins, self.definitions(), facts, purpose)
         except InsufficientFunds:
-            acceptance.check_deadlines(held, know)
+            acceptance.check_deadlines(held, now_s)
             raise
         chosen = pick(shares, coins, payee.key, payer.key)
         counter, spends = self.element.counters()
@@ -383,6 +397,7 @@ class Purse:
             payee = invoice.certificate
             journal = [payee.key, payee.account, invoice.amount_tiyn, bundle, Status.PENDING.value, None]
             self.vault.put("sent", payment_id, journal)
+            self.vault.put("paid", invoice.id, payment_id)
             self.vault.drop("intent", payment_id)
 
     def again(self, payment_id: bytes) -> bytes:
@@ -405,7 +420,7 @@ class Purse:
         receipt = read_receipt(receipt_raw, self.network, sent.payee)
         if receipt.payment_id != payment_id:
             raise WrongPayee("the receipt is for another payment", found=receipt.payment_id, wanted=payment_id)
-        self.mark(payment_id, Status.ACCEPTED, receipt_raw)
+        self.mark(payment_id, Status.ACCEPTED if sent.status is Status.PENDING else sent.status, receipt_raw)
 
     def mark(self, payment_id: bytes, status: Status, receipt: bytes | None = None) -> None:
         """Write down what became of a payment that this purse made."""

@@ -65,8 +65,8 @@ _TAGS_THAT_CBOR2_INTERPRETS = (
     *(0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100),
     *(256, 258, 260, 261, 1004, 43000, 55799),
 )
-_UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
-"""Controls, line and paragraph separators, and marks that change the direction of writing."""
+_UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+"""Controls, separators of lines and paragraphs, invisible characters, and marks that turn the direction of writing."""
 
 _NO_TAGS = dict.fromkeys(_TAGS_THAT_CBOR2_INTERPRETS, _refuse_tag)
 

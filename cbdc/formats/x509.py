@@ -55,7 +55,9 @@ def parse(der: bytes) -> Institution:
         key = certificate.public_key()
         signed_by_ed25519 = certificate.signature_algorithm_oid == SignatureAlgorithmOID.ED25519
         name, role = _subject(certificate.subject)
-    except (ValueError, UnsupportedAlgorithm) as error:
+        if certificate.serial_number <= 0:
+            raise ValueError("the serial number is positive")
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion, Warning) as error:
         raise Malformed("not an X.509 certificate of ours", reason=type(error).__name__) from None
     if not isinstance(key, Ed25519PublicKey) or not signed_by_ed25519:
         raise Malformed("an institution's key and signature are Ed25519")

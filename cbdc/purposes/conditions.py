@@ -11,7 +11,7 @@ A new condition is one new class in this file's table, and its tests; nothing el
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from cbdc.amounts import format_tenge
@@ -67,13 +67,13 @@ class Condition(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class All:
-    """Every condition must allow."""
+    """Every condition must allow; refuses with the first reason, and is as decided as any of them."""
 
     conditions: tuple[Condition, ...]
 
     def refuses(self, payment: Payment) -> Refusal | None:
-        refusals = (condition.refuses(payment) for condition in self.conditions)
-        return next((refusal for refusal in refusals if refusal), None)
+        refusals = [refusal for condition in self.conditions if (refusal := condition.refuses(payment))]
+        return replace(refusals[0], decided=any(refusal.decided for refusal in refusals)) if refusals else None
 
     def to_cbor(self) -> cbor.Value:
         return ["all", sorted((c.to_cbor() for c in self.conditions), key=cbor.encode)]

@@ -90,9 +90,10 @@ def enrol(draft: Draft, verified: Verified, body: Enrol, time_s: int) -> None:
         if certificate.limits is not None:
             _check_purse(draft, certificate)
         kind = HolderKind.WALLET if certificate.limits is None else HolderKind.PURSE
+        if draft.enrolment(certificate.id) is not None:
+            raise Replayed("the certificate is registered already", certificate=certificate.id)
         before = draft.holder(certificate.key)
-        if before is None or before.reference != certificate.id:
-            draft.put_enrolment(certificate.id, Enrolment(raw, before.reference if before else None))
+        draft.put_enrolment(certificate.id, Enrolment(raw, before.reference if before else None))
         draft.put_holder(certificate.key, KeyHolder(kind, certificate.id, certificate.expires_s, 0))
     draft.once(verified.id)
 

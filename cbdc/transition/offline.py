@@ -171,6 +171,8 @@ def reconcile(draft: Draft, verified: Verified, time_s: int) -> tuple[tuple[tupl
     refused: list[tuple[bytes, TengeError]] = []
     known = 0
     if verified.parts:
+        if draft.view.consumers_of(verified.id):
+            raise Replayed("this very evidence was handed in before", id=verified.id)
         draft.note(verified.id)
     for part in _ancestors_first(parts):
         try:

@@ -145,7 +145,8 @@ def test_a_file_of_other_bytes_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("1 second", 1), ("3 minutes", 180), ("2 hours", 7200), ("3 days", 259_200), ("1 week", 604_800)]
+    ("text", "seconds"),
+    [("1 second", 1), ("3 minutes", 180), ("2 hours", 7200), ("3 days", 259_200), ("1 week", 604_800)],
 )
 def test_spans(text: str, seconds: int) -> None:
     assert span_of(text) == seconds
@@ -157,7 +158,9 @@ def test_what_is_no_span(text: str) -> None:
         span_of(text)
 
 
-@pytest.mark.parametrize("value", ["", "now", "2026-13-01T00:00:00+05:00", "2026-09-01", "2026-09-01T08:00:00", None, 5])
+@pytest.mark.parametrize(
+    "value", ["", "now", "2026-13-01T00:00:00+05:00", "2026-09-01", "2026-09-01T08:00:00", None, 5]
+)
 def test_what_is_no_time(value: object) -> None:
     with pytest.raises(TengeError):
         time_of(value)

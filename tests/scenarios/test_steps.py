@@ -8,7 +8,21 @@ import pytest
 
 from cbdc.amounts import parse_tenge
 from cbdc.errors import LimitHolding, TengeError
-from tests.scenarios.plays import AKIMAT, BANK, DANA, ERLAN, EVERYBODY_OFFLINE, MEALS, SHOP, Tables, failed, last, pay, play, step
+from tests.scenarios.plays import (
+    AKIMAT,
+    BANK,
+    DANA,
+    ERLAN,
+    EVERYBODY_OFFLINE,
+    MEALS,
+    SHOP,
+    Tables,
+    failed,
+    last,
+    pay,
+    play,
+    step,
+)
 from wallet.purse import Purse
 from wallet.scenarios.forging import FORGERIES
 
@@ -153,7 +167,11 @@ REFUSED: dict[str, tuple[list[Tables], Tables, str]] = {
         pay("dana", "shop", "1"),
         "expired",
     ),
-    "a frozen purse loads": ([step("freeze", wallet="dana")], step("load", wallet="dana", amount="1"), "certificate_revoked"),
+    "a frozen purse loads": (
+        [step("freeze", wallet="dana")],
+        step("load", wallet="dana", amount="1"),
+        "certificate_revoked",
+    ),
     "a bank redeems too much": ([], step("redeem", from_="altyn", amount="8 000.01"), "insufficient_funds"),
     "a bank reserves too much": ([], step("reserve", bank="altyn", amount="8 000.01"), "insufficient_funds"),
     "too many payments": (
@@ -264,25 +282,22 @@ def test_a_clone_is_listed_apart_and_its_fork_names_the_original() -> None:
 
 
 @pytest.mark.parametrize("at", ["before_commit", "after_commit"])
-@pytest.mark.parametrize(
-    "crashing",
-    [
+def test_a_crash_in_the_middle_changes_nothing_of_the_outcome(at: str) -> None:
+    """One crash in every kind of step that the ledger takes part in."""
+    steps = [
         pay("dana", "shop", "100"),
         step("load", wallet="dana", amount="50"),
         step("unload", wallet="dana", amount="50"),
         step("issue", to="altyn", amount="10"),
         step("grant", from_="akimat", to="erlan", amount="10", purpose="meals"),
         step("sync", wallets=["dana"]),
-        step("advance", by="60 days"),
         step("redeem", from_="altyn", amount="10"),
         step("reserve", bank="altyn", amount="10"),
-    ],
-    ids=lambda crashing: crashing["do"],
-)
-def test_a_crash_in_the_middle_changes_nothing_of_the_outcome(at: str, crashing: Tables) -> None:
-    calm = play(crashing)
-    crashed = play(step("crash", at=at), crashing)
-    assert failed(crashed) == []
+        step("advance", by="60 days"),
+    ]
+    calm = play(*steps)
+    crashed = play(*[one for crashing in steps for one in (step("crash", at=at), crashing)])
+    assert failed(calm) == failed(crashed) == []
     assert (crashed.wallets, crashed.banks, crashed.supply) == (calm.wallets, calm.banks, calm.supply)
     assert (crashed.log_root, crashed.state_root) == (calm.log_root, calm.state_root)
 
@@ -354,14 +369,13 @@ def test_a_wallet_with_no_purpose_named_spends_the_most_restricted_first() -> No
     assert report.wallets["canteen"]["marked"] == {}
 
 
-@pytest.mark.xfail(strict=True, reason="bug: a sync while the bank owes the pool locks the purses of its honest customers")
 def test_honest_customers_of_a_bank_in_debt_keep_their_purses() -> None:
     """Case 12: the bank may load no purse, but nobody else loses by that."""
     report = play(
         step("fund", from_="altyn", to="erlan", amount="100"),
         step("load", wallet="erlan", amount="100"),
         *FORKED,
-        step("expect", bank="altyn", claims="300"),
+        step("expect", bank="altyn", claims="50"),
         step("sync", wallets=["erlan"]),
         step("advance", by="1 hour"),
         step("offline", wallets=["erlan"]),

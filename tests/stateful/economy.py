@@ -40,8 +40,8 @@ Data = Any
 """What `st.data()` gives to a rule."""
 
 ANSWER_S = 20
-POLICY = Policy(offline_holding_tiyn=3000_00, offline_payment_tiyn=500_00, offline_spends=3, offline_hops=3)
-LIMITS = PurseLimits(3000_00, 500_00, 3, 3)
+POLICY = Policy(offline_holding_tiyn=1500_00, offline_payment_tiyn=500_00, offline_spends=3, offline_hops=3)
+LIMITS = PurseLimits(1500_00, 500_00, 3, 3)
 STRANGER = SigningKey(seed("stranger"))
 CANTEEN, SHOP = Merchant("180540000011", "5812", "750000000"), Merchant("190640000022", "5411", "710000000")
 
@@ -339,10 +339,12 @@ class Economy(RuleBasedStateMachine):
         self.do(Kind.TRANSFER, bodies.Transfer((issued + b"\0\0",), outputs, self.valid_until("")), bank)
 
     def fill_purse(self, person: Customer) -> None:
+        """Everything that the customer has; half a day passes between the loads, so that their deadlines differ."""
         for name in self.tokens_of(person.key.public):
             token = self.model.tokens[name]
             output = Output(person.purse.public, token.amount, token.purpose)
             self.do(Kind.LOAD, bodies.Load((name,), (output,), self.valid_until("")), person.key)
+            self.now_s += DAY_S // 2
 
     def start_programme(self, data: Data) -> None:
         """The akimat pays for meals; a person's purse holds some of it."""

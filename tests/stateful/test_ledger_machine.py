@@ -34,9 +34,13 @@ class OfflineMachine(Economy):
     @precondition(lambda self: self.model.live())
     @rule(data=st.data(), late_s=st.sampled_from([-1, 0, 1]), finally_=st.booleans())
     def a_deadline_comes(self, data: Data, late_s: int, finally_: bool) -> None:
-        """To the second: just before, at, or just after it."""
-        leaf = self.pick(data, self.model.live().values())
+        """To the second: just before, at, or just after it, the owner takes the money back."""
+        name = self.pick(data, self.model.live())
+        leaf = self.model.live()[name]
         self.now_s = max(self.now_s, (leaf.final_at if finally_ else leaf.spend_until) + late_s)
+        owner = self.purses()[leaf.owner]
+        output = Output(owner.key.public, leaf.amount, leaf.purpose)
+        self.do(Kind.UNLOAD, bodies.Unload((name,), (output,), self.valid_until("")), owner.purse)
 
     # --- payments -------------------------------------------------------------------------------
     @precondition(lambda self: self.spendable())
@@ -53,14 +57,16 @@ class OfflineMachine(Economy):
         self.sign_payment(data, leaves, "")
 
     @precondition(lambda self: self.spent)
-    @rule(data=st.data(), order=st.permutations(["first", "second"]))
-    def fork_comes_to_light(self, data: Data, order: list[str]) -> None:
-        """Both spends of one output reach the ledger, in either order."""
+    @rule(data=st.data(), order=st.permutations(["first", "second"]), swept=st.booleans())
+    def fork_comes_to_light(self, data: Data, order: list[str], swept: bool) -> None:
+        """Both spends of one output reach the ledger, in either order; what is seized may become final after that."""
         leaves = {name: leaf for name, leaf in self.known_leaves().items() if name in self.spent}
         second = plain(self.sign_payment(data, leaves, ""), self.network)
         rivals = [name for name, raw in self.payments.items() if self.share_an_input(raw, second["inputs"])]
         for spend in order:
             self.bring(data, rivals if spend == "first" else [second["id"]], with_ancestry=True, bare=False)
+        if swept:
+            self.sweep_all()
 
     @precondition(lambda self: self.known_leaves())
     @rule(data=st.data())
@@ -124,15 +130,25 @@ class OfflineMachine(Economy):
 
     # --- what falls due -------------------------------------------------------------------------
 
-    @rule(data=st.data(), what=st.sampled_from(["all", "some", "too early"]))
+    @rule(data=st.data(), what=st.sampled_from(["all there is", "some", "too early"]))
     def sweep(self, data: Data, what: str) -> None:
-        """What is due; or with something among it that is not."""
+        """What is due, or all that ever will be; or with something among it that is not."""
+        if what == "all there is":
+            self.sweep_all()
+            return
         due = [name for _, name in self.model.due(self.now_s)]
-        names = self.pick_some(data, due, most=20) if due and what != "all" else due
+        names = self.pick_some(data, due, most=20) if due else []
         if what == "too early":
             names = [*names, self.pick(data, [*self.model.tokens, *self.model.outputs(), seed("nothing") + b"\0\0"])]
         if names:
             self.do(Kind.SWEEP, bodies.Sweep(tuple(dict.fromkeys(names))))
+
+    def sweep_all(self) -> None:
+        """Time passes until every leaf is final."""
+        self.now_s = max([self.now_s, *(leaf.final_at for leaf in self.model.live().values())])
+        due = [name for _, name in self.model.due(self.now_s)]
+        if due:
+            self.do(Kind.SWEEP, bodies.Sweep(tuple(due)))
 
 
 class LedgerMachine(OfflineMachine):
@@ -164,7 +180,7 @@ class LedgerMachine(OfflineMachine):
     @rule(data=st.data())
     def set_policy(self, data: Data) -> None:
         policy = Policy(
-            offline_holding_tiyn=data.draw(st.sampled_from([1000_00, 3000_00])),
+            offline_holding_tiyn=data.draw(st.sampled_from([1000_00, 1500_00])),
             offline_payment_tiyn=data.draw(st.sampled_from([500_00, 600_00])),
             offline_spends=3,
             offline_hops=data.draw(st.sampled_from([2, 3])),
@@ -186,7 +202,7 @@ class LedgerMachine(OfflineMachine):
             "altyn" if fault == "another bank's" else bank,
             merchant=data.draw(st.sampled_from([None, CANTEEN])),
             days=0 if fault == "expired" else data.draw(st.sampled_from([5, 365])),
-            limits=PurseLimits(3000_00, 601_00, 3, 4) if fault == "limits" else PurseLimits(1000_00, 500_00, 3, 2),
+            limits=PurseLimits(1500_00, 601_00, 3, 4) if fault == "limits" else PurseLimits(1000_00, 500_00, 3, 2),
             signed_by=signer,
         )
         raw = [person.wallet_cwt, person.purse_cwt]
@@ -257,7 +273,7 @@ class LedgerMachine(OfflineMachine):
     def transfer(self, data: Data) -> None:
         """Split, merge, several owners; marked money among it or not."""
         fault = self.fault(
-            data, "amount", "purpose", "unsigned", "stranger", "late", "to a purse", "to nobody", "spent"
+            data, "amount", "purpose", "unsigned", "one too many", "late", "to a purse", "to nobody", "spent"
         )
         owners = self.pick_some(data, self.owners(), most=2)
         inputs = [name for owner in owners for name in self.pick_some(data, self.tokens_of(owner), most=2)]
@@ -275,8 +291,8 @@ class LedgerMachine(OfflineMachine):
         signers = [self.keys()[owner] for owner in owners]
         if fault == "unsigned":
             signers = [self.person(data).key]
-        if fault == "stranger":
-            signers.append(STRANGER)
+        if fault == "one too many":
+            signers.append(self.pick(data, [self.person(data).key, STRANGER]))
         self.do(Kind.TRANSFER, bodies.Transfer(tuple(inputs), tuple(outputs), self.valid_until(fault)), *signers)
 
     @rule(data=st.data())

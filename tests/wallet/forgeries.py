@@ -164,7 +164,9 @@ variants(
     Malformed,
     a_certificate_that_is_none=lambda s: s.bundle(certificates=(b"\x80",)),
     a_load_certificate_that_is_none=lambda s: s.bundle(loads=(b"\x80",)),
-    a_sync_certificate_as_load_certificate=lambda s: s.bundle(loads=(s.paper.sync_certificate(s.dana.key.public, bytes(16)),)),
+    a_sync_certificate_as_load_certificate=lambda s: s.bundle(
+        loads=(s.paper.sync_certificate(s.dana.key.public, bytes(16)),)
+    ),
     no_inputs=lambda s: s.bundle(s.transfer(inputs=())),
     the_same_input_twice=lambda s: s.bundle(s.transfer(inputs=(s.coin[0], s.coin[0]))),
     a_negative_amount=lambda s: s.bundle(s.transfer(outputs=(Output(s.shop.element.public_key, -1, None),))),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cbdc.formats import certificates
-from cbdc.formats.certificates import Certificate, Holder, Merchant, PurseLimits
+from cbdc.formats.certificates import Certificate, Holder, Merchant
 from cbdc.formats.ed25519 import SigningKey
 from cbdc.formats.hashing import tagged
 from cbdc.formats.kinds import Kind

@@ -82,7 +82,9 @@ def test_the_same_payload_gets_the_identical_signature_and_counts_once(device: D
 @pytest.mark.parametrize("coins", [(COINS[0],), (COINS[1], COINS[0]), (COINS[2], COINS[1], COINS[0])])
 @pytest.mark.parametrize("again", ["payment", "unload"])
 @pytest.mark.parametrize("restart", [False, True])
-def test_no_other_payload_ever_for_an_input(device: Device, coins: tuple[bytes, ...], again: str, restart: bool) -> None:
+def test_no_other_payload_ever_for_an_input(
+    device: Device, coins: tuple[bytes, ...], again: str, restart: bool
+) -> None:
     device.element.sign_payment(payment(device, COINS[0]))
     if restart:
         device.restarted()

@@ -103,7 +103,10 @@ def test_too_little_that_may_be_spent_there(held: list[tuple[int, bytes | None]]
         (BOOKS, 1, PurposeRefused),
         (OLD, 1, Expired),
         pytest.param(
-            bytes(32), 1, TengeError, marks=pytest.mark.xfail(strict=True, raises=KeyError, reason="bug: a bare KeyError")
+            bytes(32),
+            1,
+            TengeError,
+            marks=pytest.mark.xfail(strict=True, raises=KeyError, reason="bug: a bare KeyError"),
         ),
     ],
 )
@@ -156,13 +159,13 @@ def test_a_share_is_covered_by_its_own_tokens_only(held: list[tuple[int, bytes |
         chosen({None: 10}, coins(*held))
 
 
-purses = st.lists(
-    st.tuples(st.integers(1, 60), st.sampled_from([None, LUNCH, CITY, TRIP, BOOKS, OLD])), max_size=8
-)
+purses = st.lists(st.tuples(st.integers(1, 60), st.sampled_from([None, LUNCH, CITY, TRIP, BOOKS, OLD])), max_size=8)
 
 
 @given(purses, st.integers(1, 200))
-def test_what_is_chosen_conserves_every_purpose_and_pays_exactly(held: list[tuple[int, bytes | None]], amount: int) -> None:
+def test_what_is_chosen_conserves_every_purpose_and_pays_exactly(
+    held: list[tuple[int, bytes | None]], amount: int
+) -> None:
     money = coins(*held)
     payable = sum(a for a, p in held if p in (None, CITY, TRIP)) + min(15, sum(a for a, p in held if p == LUNCH))
     try:

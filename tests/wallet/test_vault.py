@@ -213,7 +213,9 @@ def test_a_row_moved_to_another_space_does_not_open(vault: Vault) -> None:
         "UPDATE header SET value = x'850101014040'",
         pytest.param(
             "UPDATE header SET value = x'ffff'",
-            marks=pytest.mark.xfail(strict=True, reason="bug: a header that is no CBOR is Malformed, not WalletCorrupt"),
+            marks=pytest.mark.xfail(
+                strict=True, reason="bug: a header that is no CBOR is Malformed, not WalletCorrupt"
+            ),
         ),
     ],
 )

@@ -125,6 +125,9 @@ MALFORMED = {
     "name not in ASCII": custom(names=[(OU, "bank"), (CN, "алтын")]),
     "name with a look-alike": custom(names=[(OU, "bank"), (CN, "\u0430ltyn")]),
     "name with a direction mark": custom(names=[(OU, "bank"), (CN, "al\u202etyn")]),
+    "serial number zero": custom().replace(b"\x02\x01\x01", b"\x02\x01\x00", 1),
+    "negative serial number": custom().replace(b"\x02\x01\x01", b"\x02\x01\xff", 1),
+    "unknown version": custom().replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x07", 1),
     "another key type": custom(key=P256.public_key()),
     "another signature type": custom(signer=P256, digest=SHA256()),
 }

@@ -113,6 +113,7 @@ REFUSED: dict[str, tuple[type[FormError], str]] = {
     "empty line after": (Malformed, NOTE + "\n"),
     "a witness without name": (Malformed, NOTE + witness_line(name="")),
     "a witness not base64": (Malformed, NOTE + "— witness.kz !!!\n"),
+    "signature with loose bits": (Malformed, NOTE.replace("\n\n", "\n\n" + witness_line().replace("AA==", "AB=="))),
     "too long": (TooLarge, NOTE + witness_line() * 1000),
 }
 

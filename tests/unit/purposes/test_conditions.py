@@ -100,6 +100,14 @@ def test_another_way_to_be_allowed_needs_no_attribute() -> None:
     assert Any((PayeeMcc(("5812",)), YES)).refuses(PERSON) is None
 
 
+@pytest.mark.parametrize("conditions", [(PayeeMcc(("5812",)), NO), (NO, PayeeMcc(("5812",)))])
+def test_all_is_decided_by_any_that_refuses_knowingly(conditions: tuple[Condition, ...]) -> None:
+    refusal = All(conditions).refuses(PERSON)
+    assert refusal is not None
+    assert (refusal.decided, refusal.condition) == (True, conditions[0].to_cbor()[0])
+    assert Not(All(conditions)).refuses(PERSON) is None
+
+
 def test_any_explains_every_way() -> None:
     refusal = Any((NO, Payee(("altyn/bolat",)))).refuses(PAYMENT)
     assert refusal is not None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cbdc.errors import InvariantViolation, Replayed, Unreachable
+from cbdc.errors import InvariantViolation, Malformed, Replayed, Unreachable
 from cbdc.formats.kinds import Kind
 from cbdc.log.checkpoint import verify as verify_checkpoint
 from cbdc.log.receipts import Receipt
@@ -142,6 +142,21 @@ def test_a_message_is_taken_as_it_was_when_it_was_submitted(twin: Twin) -> None:
     answer = twin.ledger.submit(raw)
     raw[:] = bytes(len(raw))
     assert answer.result(PATIENCE_S).index == twin.entries
+
+
+@pytest.mark.parametrize("raw", ["text", 5, None, [1]])
+def test_a_message_is_bytes(twin: Twin, raw: object) -> None:
+    assert twin.ledger is not None
+    with pytest.raises(Malformed):
+        twin.ledger.submit(raw)
+
+
+def test_a_closed_ledger_takes_nothing(twin: Twin) -> None:
+    assert twin.ledger is not None
+    twin.ledger.close()
+    with pytest.raises(Unreachable):
+        twin.ledger.submit(b"")
+    twin.ledger.close()
 
 
 def test_a_refused_group_tells_everyone_who_has_no_answer_yet(twin: Twin) -> None:

@@ -1,0 +1,82 @@
+"""Every command explains itself, and what the README tells people to type works."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer.main
+from click import Command
+from typer.testing import CliRunner
+
+from tui.main import app
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+TENGE = Path(sys.executable).with_name("tenge")
+BLOCK = re.compile(r"^```(?:console|shell|sh|bash)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+TYPED = re.compile(r"^(?:\$ )?(?:\S*/)?tenge (.*)$", re.MULTILINE)
+
+
+def commands(command: Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], bool]]:
+    """Every command's path, and whether it is a group."""
+    inner: dict[str, Command] = getattr(command, "commands", {})
+    yield path, bool(inner)
+    for name, one in inner.items():
+        yield from commands(one, (*path, name))
+
+
+COMMANDS = dict(commands(typer.main.get_command(app)))
+
+
+def shown(*arguments: str) -> str:
+    done = CliRunner(env={"COLUMNS": "160"}).invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=lambda path: " ".join(path) or "tenge")
+def test_every_command_has_help(path: tuple[str, ...]) -> None:
+    assert "Usage:" in shown(*path, "--help")
+
+
+@pytest.mark.parametrize("path", [path for path, is_group in COMMANDS.items() if not is_group], ids=" ".join)
+def test_every_command_has_an_example_of_itself(path: tuple[str, ...]) -> None:
+    _, _, examples = shown(*path, "--help").partition("Examples:")
+    assert f"tenge {' '.join(path)}" in examples
+
+
+def test_help_names_the_commands_of_the_contract() -> None:
+    assert {("demo",), ("bench",), ("scenario", "run"), ("scenario", "list")} <= set(COMMANDS)
+    assert {("ledger", name) for name in ("init", "status", "verify", "audit", "export")} <= set(COMMANDS)
+
+
+def typed_in_the_readme() -> list[list[str]]:
+    text = "".join(BLOCK.findall(README.read_text(encoding="utf-8")))
+    return [shlex.split(line, comments=True) for line in TYPED.findall(text)]
+
+
+@pytest.mark.skipif(not README.exists(), reason="there is no README")
+def test_what_the_readme_types_works(tmp_path: Path) -> None:
+    """In the README's order, because one line uses what another made; the bench does less than it would."""
+    typed = typed_in_the_readme()
+    assert typed
+    for arguments in typed:
+        here = [a.replace("/tmp/", f"{tmp_path}/") for a in arguments if a != "bench"]
+        if arguments[0] == "bench":
+            typer.main.get_command(app).make_context("tenge", ["bench", *here], resilient_parsing=True)
+            continue
+        done = subprocess.run([TENGE, *here], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, (arguments, done.stdout, done.stderr)
+
+
+@pytest.mark.skipif(not README.exists(), reason="there is no README")
+def test_what_the_readme_points_at_is_there() -> None:
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", README.read_text(encoding="utf-8"))
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []

@@ -1,0 +1,122 @@
+"""`tenge demo` and `tenge scenario`: what they print, in words and in JSON, and how they end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.tui.conftest import Run
+
+SHORT = """
+title = "Short and [bold]plain[/bold]"
+[[bank]]
+name = "altyn"
+[[wallet]]
+name = "dana"
+bank = "altyn"
+[[step]]
+do = "issue"
+to = "altyn"
+amount = "5"
+note = "a [note]"
+"""
+FAILING = SHORT + '[[step]]\ndo = "expect"\nbank = "altyn"\nonline = "6"\n'
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    file = tmp_path / "play.toml"
+    file.write_text(SHORT)
+    return file
+
+
+def test_the_demo_shows_every_step_and_says_that_all_held(tenge: Run) -> None:
+    done = tenge("demo")
+    assert done.status == 0, done.err
+    assert "aigerim pays timur" in done.out
+    assert "refused: purpose_refused" in done.out
+    assert "✗" not in done.out
+    assert "Every step did what it says, and every invariant held." in done.out
+
+
+def test_the_demo_as_json(program: Run) -> None:
+    done = program("demo", "--json")
+    data = done.json()
+    assert (done.status, data["ok"], done.err) == (0, True, "")
+    assert all(data["invariants"].values())
+
+
+def test_a_kept_demo_leaves_ledger_and_wallets(market: Path) -> None:
+    assert (market / "ledger" / "ledger.db").is_file()
+    assert len((market / "ledger" / "root.pub").read_text()) == 65
+    assert {path.name for path in (market / "wallets").iterdir()} >= {"aigerim", "timur", "canteen"}
+
+
+def test_a_demo_is_not_kept_where_something_is(tenge: Run, tmp_path: Path) -> None:
+    (tmp_path / "something").touch()
+    done = tenge("demo", "--keep", tmp_path, "--json")
+    assert (done.status, done.code()) == (1, "ledger_busy")
+
+
+def test_what_is_not_kept_is_gone(tenge: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: Path) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    assert tenge("scenario", "run", written).status == 0
+    assert list(scratch.iterdir()) == []
+
+
+def test_the_list_names_what_is_shipped(tenge: Run) -> None:
+    listed = {scenario["name"] for scenario in tenge("scenario", "list", "--json").json()["scenarios"]}
+    assert listed >= {"market_day", "double_spend", "school_meals"}
+    shown = tenge("scenario", "list").out
+    assert all(name in shown for name in listed)
+
+
+def test_a_shipped_scenario_runs_by_name(tenge: Run) -> None:
+    done = tenge("scenario", "run", "double_spend", "--json")
+    assert (done.status, done.json()["forks"]) == (0, [{"by": "dana", "excess": "10000.00"}])
+
+
+def test_a_scenario_of_ones_own_runs_by_path(tenge: Run, written: Path) -> None:
+    done = tenge("scenario", "run", written)
+    assert done.status == 0
+    assert "the governor issues 5" in done.out
+    assert tenge("scenario", "run", written, "--json").json()["supply"] == "5.00"
+
+
+def test_notes_and_details_are_no_markup(tenge: Run, written: Path) -> None:
+    assert "a [note]" in tenge("scenario", "run", written).out
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_failing_scenario_ends_with_status_1_and_names_the_step(tenge: Run, written: Path, as_json: bool) -> None:
+    written.write_text(FAILING)
+    done = tenge("scenario", "run", written, *(["--json"] if as_json else []))
+    assert done.status == 1
+    if as_json:
+        data = done.json()
+        assert (data["ok"], [line["ok"] for line in data["steps"]]) == (False, [True, False])
+        assert data["steps"][1]["code"] == "unexpected"
+    else:
+        assert "Failed: steps 2; invariants none" in done.err
+        assert "Every step did" not in done.out
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [("[[bank", "play.toml"), ("seed = 1", "title"), (SHORT.replace('bank = "altyn"', ""), "wallet dana")],
+)
+def test_a_malformed_scenario_is_refused_by_place(tenge: Run, written: Path, text: str, place: str) -> None:
+    written.write_text(text)
+    done = tenge("scenario", "run", written, "--json")
+    assert (done.status, done.code()) == (1, "malformed")
+    assert place in done.out
+
+
+def test_an_unknown_scenario_is_refused(tenge: Run) -> None:
+    done = tenge("scenario", "run", "no_such_play")
+    assert (done.status, done.out) == (1, "")
+    assert done.err.startswith("malformed: there is no such scenario")
+    assert "market_day" in done.err
