@@ -184,9 +184,13 @@ def test_shapes_have_bounds(error: type[FormError], call: Callable[[], object]) 
     assert type(caught.value) is error
 
 
-@pytest.mark.parametrize(
-    "key", [*range(0x20), *range(0x7F, 0xA0), 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A), 0xFEFF]
-)
+HIDDEN = [
+    *(*range(0x20), *range(0x7F, 0xA0), 0xAD, 0x61C, *range(0x200B, 0x2010)),
+    *(*range(0x2028, 0x202F), *range(0x2060, 0x206A), 0xFEFF),
+]
+
+
+@pytest.mark.parametrize("key", HIDDEN)
 def test_a_text_hides_nothing(key: int) -> None:
     for text in (chr(key), f"a{chr(key)}", f"{chr(key)}a"):
         with pytest.raises(Malformed):
@@ -194,7 +198,7 @@ def test_a_text_hides_nothing(key: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [" ", "~", "\u00a0", "\u00ad", "\u200b", "\u200d", "\u2027", "\u202f", "₸", "\U0001f600"]
+    "text", [" ", "~", "\u00a0", "\u00ae", "\u2010", "\u2027", "\u202f", "\u206a", "₸", "\U0001f600"]
 )
 def test_all_other_texts_are_shown(text: str) -> None:
     """Also those that one Unicode version calls printable and another not: a ledger's rules do not move with it."""

@@ -178,7 +178,30 @@ def test_known_evidence_is_told(world: World, aida: Customer, bolat: Customer, d
     assert world.reconcile(first, second).known == 1
 
 
-@pytest.mark.parametrize("times", [1, 3])
+def test_the_very_same_evidence_is_replayed(world: World, aida: Customer, bolat: Customer, dana: Customer) -> None:
+    """Also once a part that it brought too early would count: that part comes again in another message."""
+    early, good = chain(world, aida, bolat, dana), pay(world, aida, bolat, world.load(aida, 500), 500)
+    raw = build(Kind.RECONCILE, bodies.Reconcile((good, early[1])), [], world.network)
+    handed_in = world.submit(raw)
+    for _ in range(2):
+        with refuses(world, Replayed, id=handed_in):
+            world.submit(raw)
+        with suppress(Replayed):
+            world.reconcile(early[0])
+    assert world.reconcile(early[1]).refused == ()
+    assert world.live_tiyn(dana.purse.public) == 900
+
+
+def test_refused_evidence_was_not_handed_in(world: World, aida: Customer, bolat: Customer, dana: Customer) -> None:
+    first, second = chain(world, aida, bolat, dana)
+    with refuses(world, AncestryBroken):
+        world.reconcile(second)
+    world.reconcile(first)
+    world.reconcile(second)
+    assert world.live_tiyn(dana.purse.public) == 900
+
+
+@pytest.mark.parametrize("times", [2, 3])
 def test_evidence_without_news_is_replayed(world: World, aida: Customer, bolat: Customer, times: int) -> None:
     payment = pay(world, aida, bolat, world.load(aida, 900), 900)
     world.reconcile(payment)

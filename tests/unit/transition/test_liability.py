@@ -66,8 +66,8 @@ def test_the_worked_example(fork: Fork) -> None:
 
 def test_no_fork_without_a_second_payload(fork: Fork) -> None:
     fork.world.reconcile(fork.to_b)
-    with refuses(fork.world, Replayed, payments=1):
-        fork.world.reconcile(fork.to_b)
+    with refuses(fork.world, Replayed, payments=2):
+        fork.world.reconcile(fork.to_b, fork.to_b)
     assert debt_of(fork.world, fork.a) == 0
 
 

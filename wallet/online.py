@@ -1,0 +1,220 @@
+"""The online half of a wallet: tokens under keys from 24 words, payments on the ledger, receipts and history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from cbdc.errors import (
+    TengeError,
+    WrongPayee,
+)
+from cbdc.formats import cbor, certificates
+from cbdc.formats.certificates import Certificate
+from cbdc.formats.ed25519 import SigningKey
+from cbdc.formats.kinds import Kind
+from cbdc.formats.tokens import Output, outpoint
+from cbdc.log.receipts import Receipt
+from cbdc.messages.bodies import Grant, Transfer
+from cbdc.messages.message import build, decode
+from cbdc.offline.documents import TrustList
+from cbdc.purposes.definition import Definition
+from cbdc.purposes.marks import payment_facts
+from cbdc.state.records import Token
+from wallet.keys import KeyChain
+from wallet.port import LedgerPort
+from wallet.sealing import seal, unseal
+from wallet.selection import Coin, pick, split_by_purpose
+from wallet.vault import Vault
+
+VALID_FOR_S: Final = 600
+"""An online message is meant for ten minutes; a lost one does not surprise anybody next week."""
+
+GAP_LIMIT: Final = 20
+"""Keys without a certificate after which a restore stops looking."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryItem:
+    """One line of a wallet's history; ``amount_tiyn`` is negative for what went out."""
+
+    time_s: int
+    what: str
+    amount_tiyn: int
+    counterpart: str
+    message_id: bytes
+    entry_index: int | None
+    memo: str
+
+
+class OnlineWallet:
+    """What a wallet does while it can reach the ledger."""
+
+    def __init__(self, vault: Vault, network: bytes) -> None:
+        self.vault = vault
+        self.network = network
+        self._chain = KeyChain(vault.get("wallet", b"words"))
+
+    def backup_words(self) -> str:
+        """The 24 words. Show them once; whoever has them has the online money."""
+        return str(self.vault.get("wallet", b"words"))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.vault.path})"
+
+    # --- keys ----------------------------------------------------------------------------------
+
+    @property
+    def key(self) -> SigningKey:
+        """The current online key."""
+        return self._chain.online_key(self.vault.get("wallet", b"keys") - 1)
+
+    def keys(self) -> list[SigningKey]:
+        """Every online key used so far."""
+        return [self._chain.online_key(number) for number in range(self.vault.get("wallet", b"keys"))]
+
+    def restore(self, port: LedgerPort) -> int:
+        """Find the keys and tokens of restored words again; how many keys are in use."""
+        found, number = 1, 0
+        while number < found + GAP_LIMIT:
+            key = self._chain.online_key(number).public
+            if _is_enrolled(port, key) or port.tokens_of([key]):
+                found = number + 1
+            number += 1
+        self.vault.put("wallet", b"keys", found)
+        return found
+
+    def certificate(self, port: LedgerPort) -> Certificate:
+        """The certificate of the current online key, from the ledger. Raises NotEnrolled."""
+        return certificates.unverified(port.certificate_bytes(self.key.public), self.network)[0]
+
+    # --- history -------------------------------------------------------------------------------
+
+    def history(self) -> list[HistoryItem]:
+        """Everything this wallet did or saw, oldest first."""
+        items = [HistoryItem(*value) for _, value in self.vault.items("history")]
+        return sorted(items, key=lambda item: (item.time_s, item.entry_index or 0))
+
+    def look(self, port: LedgerPort) -> list[HistoryItem]:
+        """Notice what has arrived since the last look; the new arrivals."""
+        arrivals = []
+        seen = {name for name, _ in self.vault.items("seen")}
+        for name, token in port.tokens_of([key.public for key in self.keys()]).items():
+            if name in seen:
+                continue
+            self.vault.put("seen", name, None)
+            item = HistoryItem(port.ledger_time_s(), "received", token.amount_tiyn, "", name[:32], None, "")
+            self.vault.put("history", name, _fields(item))
+            arrivals.append(item)
+        return arrivals
+
+    # --- online --------------------------------------------------------------------------------
+
+    def pay(
+        self,
+        port: LedgerPort,
+        payee: bytes,
+        amount_tiyn: int,
+        *,
+        purpose: bytes | None = None,
+        memo: str = "",
+    ) -> Receipt:
+        """Pay an online key; the receipt is verified before it is returned.
+
+        Raises:
+            InsufficientFunds, PurposeRefused and every other refusal of the ledger.
+        """
+        tokens = port.tokens_of([key.public for key in self.keys()])
+        coins = coins_of(tokens)
+        now_s = port.ledger_time_s()
+        payee_certificate = _certificate_or_none(port, payee, self.network)
+        account = payee_certificate.account if payee_certificate else payee.hex()
+        facts = payment_facts(self.certificate(port).account, account, payee_certificate, amount_tiyn, now_s)
+        shares = split_by_purpose(amount_tiyn, coins, port.purposes(), facts, purpose)
+        chosen = pick(shares, coins, payee, self.key.public)
+        sealed = seal(memo, payee, self.network) if memo else None
+        body = Transfer(chosen.inputs, chosen.outputs, now_s + VALID_FOR_S, sealed)
+        raw = build(Kind.TRANSFER, body, self._owners(tokens, chosen.inputs), self.network)
+        return self.submit(port, raw, "paid", -amount_tiyn, account, memo)
+
+    def grant(self, port: LedgerPort, payee: bytes, amount_tiyn: int, purpose: bytes) -> Receipt:
+        """Hand marked money out of the sponsor's own free tokens."""
+        tokens = {name: t for name, t in port.tokens_of([self.key.public]).items() if t.purpose is None}
+        chosen = pick({None: amount_tiyn}, coins_of(tokens), payee, self.key.public)
+        first, *change = chosen.outputs
+        outputs = (Output(first.owner, first.amount_tiyn, purpose), *change)
+        body = Grant(chosen.inputs, outputs, port.ledger_time_s() + VALID_FOR_S, purpose)
+        raw = build(Kind.GRANT, body, [self.key], self.network)
+        return self.submit(port, raw, "granted", -amount_tiyn, payee.hex())
+
+    def define_purpose(self, port: LedgerPort, definition: Definition) -> bytes:
+        """Enter a purpose that this wallet sponsors; its id."""
+        raw = build(Kind.PURPOSE, definition, [self.key], self.network)
+        self.submit(port, raw, "purpose", 0, definition.name)
+        return decode(raw, self.network).id
+
+    def read_memo(self, message: bytes) -> str:
+        """The memo of a transfer to one of this wallet's keys; "" if it has none.
+
+        Raises:
+            Malformed: it is sealed for somebody else.
+        """
+        body = decode(message, self.network).body
+        if not isinstance(body, Transfer) or body.sealed is None:
+            return ""
+        owners = {output.owner for output in body.outputs}
+        for key in self.keys():
+            if key.public in owners:
+                return unseal(body.sealed, key, self.network)
+        raise WrongPayee("the transfer pays none of this wallet's keys")
+
+    # --- receipts ------------------------------------------------------------------------------
+
+    def submit(
+        self, port: LedgerPort, raw: bytes, what: str, amount_tiyn: int, counterpart: str, memo: str = ""
+    ) -> Receipt:
+        """Submit, verify the receipt under the pinned root, write it down."""
+        receipt = port.submit(raw)
+        operator_key = TrustList.verify(port.trust_list(), self.network).operator_key()
+        receipt.verify(raw, port.origin, operator_key)
+        message = decode(raw, self.network)
+        item = HistoryItem(receipt.time_s, what, amount_tiyn, counterpart, message.id, receipt.index, memo)
+        with self.vault.together():
+            self.vault.put("receipt", message.id, [raw, receipt.encode()])
+            self.vault.put("history", message.id, _fields(item))
+            for index, output in enumerate(getattr(message.body, "outputs", ())):
+                if output.owner == self.key.public:
+                    self.vault.put("seen", outpoint(message.id, index), None)
+        return receipt
+
+    def receipts(self) -> list[tuple[bytes, Receipt]]:
+        """(message bytes, receipt) of everything this wallet submitted."""
+        return [(raw, Receipt.decode(data)) for _, (raw, data) in self.vault.items("receipt")]
+
+    def _owners(self, tokens: dict[bytes, Token], inputs: tuple[bytes, ...]) -> list[SigningKey]:
+        owners = {tokens[name].owner for name in inputs}
+        return [key for key in self.keys() if key.public in owners]
+
+
+def coins_of(tokens: dict[bytes, Token]) -> list[Coin]:
+    """Online tokens as coins to pick from."""
+    return [Coin(name, token.amount_tiyn, token.purpose) for name, token in tokens.items()]
+
+
+def _is_enrolled(port: LedgerPort, key: bytes) -> bool:
+    try:
+        port.certificate_bytes(key)
+    except TengeError:
+        return False
+    return True
+
+
+def _certificate_or_none(port: LedgerPort, key: bytes, network: bytes) -> Certificate | None:
+    try:
+        return certificates.unverified(port.certificate_bytes(key), network)[0]
+    except TengeError:
+        return None
+
+
+def _fields(item: HistoryItem) -> list[cbor.Value]:
+    return [getattr(item, name) for name in HistoryItem.__match_args__]

@@ -1,0 +1,223 @@
+"""What a purse keeps on its device: tokens, journals, and what it knows of the world outside."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from cbdc.errors import (
+    NotEnrolled,
+    PurposeRefused,
+)
+from cbdc.formats import cbor, certificates
+from cbdc.formats.certificates import Certificate
+from cbdc.messages.bodies import Transfer
+from cbdc.messages.message import decode
+from cbdc.offline.documents import TrustList
+from cbdc.policy import Policy
+from cbdc.purposes.definition import Definition
+from cbdc.state.records import OfflineToken
+from wallet.acceptance import Knowledge
+from wallet.element import SecureElement
+from wallet.protocol import (
+    PaymentBundle,
+)
+from wallet.vault import Vault
+
+_CERTIFICATE: Final = b"certificate"
+_TRUST_LIST: Final = b"trust list"
+_POLICY: Final = b"policy"
+_LEDGER_TIME: Final = b"ledger time"
+
+
+class Status(Enum):
+    """What a purse knows of a payment that it made."""
+
+    PENDING = "pending"
+    ACCEPTED = "accepted"
+    SETTLED = "settled"
+    DISPUTED = "disputed"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A payment this purse signed: the bytes that are shown again and again, and what became of it."""
+
+    id: bytes
+    payee: bytes
+    account: str
+    amount_tiyn: int
+    bundle: bytes
+    status: Status
+    receipt: bytes | None
+
+    @classmethod
+    def of(cls, payment_id: bytes, value: cbor.Value) -> Sent:
+        """The payment in a journal's record."""
+        payee, account, amount_tiyn, bundle, status, receipt = value
+        return cls(payment_id, payee, account, amount_tiyn, bundle, Status(status), receipt)
+
+    def payment(self) -> bytes:
+        """The signed transfer inside the bundle."""
+        return PaymentBundle.decode(self.bundle).payment
+
+    def counter(self, network: bytes) -> int:
+        """Which payment of its purse this is."""
+        body = decode(self.payment(), network).body
+        return body.terms.counter if isinstance(body, Transfer) and body.terms else 0
+
+
+class PurseStore:
+    """The storage of one device's purse, beside its secure element."""
+
+    def __init__(
+        self,
+        vault: Vault,
+        element: SecureElement,
+        network: bytes,
+        clock: Callable[[], int],
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self.vault = vault
+        self.element = element
+        self.network = network
+        self.clock = clock
+        self.random = random
+
+    # --- what it knows -------------------------------------------------------------------------
+
+    @property
+    def certificate(self) -> Certificate:
+        """The purse's own certificate. Raises NotEnrolled before `install`."""
+        return certificates.unverified(self.certificate_raw, self.network)[0]
+
+    @property
+    def certificate_raw(self) -> bytes:
+        raw: bytes | None = self.vault.get("purse", _CERTIFICATE)
+        if raw is None:
+            raise NotEnrolled("the purse has no certificate yet")
+        return raw
+
+    def install(self, certificate: bytes) -> None:
+        """Take the bank's certificate for the element's key."""
+        self.element.install(certificate)
+        with self.vault.together():
+            self.vault.put("purse", _CERTIFICATE, certificate)
+            self.vault.put("certificate", self.certificate.id, certificate)
+
+    def learn(self, trust_list: bytes, policy: Policy, purposes: dict[bytes, Definition]) -> None:
+        """Take a newer trust list, the policy and the purposes. Raises BadSignature, Malformed."""
+        fresh = TrustList.verify(trust_list, self.network)
+        known = self.vault.get("purse", _TRUST_LIST)
+        with self.vault.together():
+            if known is None or TrustList.verify(known, self.network).time_s <= fresh.time_s:
+                self.vault.put("purse", _TRUST_LIST, trust_list)
+                self.vault.put("purse", _LEDGER_TIME, max(fresh.time_s, self.ledger_time_s))
+            self.vault.put("purse", _POLICY, policy.to_cbor())
+            for purpose, definition in purposes.items():
+                self.vault.put("purpose", purpose, definition.to_cbor())
+
+    @property
+    def trust_list(self) -> TrustList:
+        """The newest list this device has. Raises NotEnrolled if it never had one."""
+        raw = self.vault.get("purse", _TRUST_LIST)
+        if raw is None:
+            raise NotEnrolled("the purse has never synced")
+        return TrustList.verify(raw, self.network)
+
+    @property
+    def policy(self) -> Policy:
+        return Policy.from_cbor(self.vault.get("purse", _POLICY))
+
+    @property
+    def ledger_time_s(self) -> int:
+        """The latest ledger time that this device has seen signed."""
+        return int(self.vault.get("purse", _LEDGER_TIME) or 0)
+
+    def definitions(self) -> dict[bytes, Definition]:
+        """The purposes this device knows."""
+        return {purpose: Definition.from_cbor(value) for purpose, value in self.vault.items("purpose")}
+
+    def definition(self, purpose: bytes) -> Definition:
+        value = self.vault.get("purpose", purpose)
+        if value is None:
+            raise PurposeRefused("this device does not know the purpose: sync first", purpose=purpose)
+        return Definition.from_cbor(value)
+
+    def knowledge(self) -> Knowledge:
+        """All that judging a payment needs."""
+        return Knowledge(
+            network=self.network,
+            trust_list=self.trust_list,
+            policy=self.policy,
+            certificate=self.certificate,
+            definition_of=self.definition,
+            spender_of=lambda name: self.vault.get("spender", name),
+            clock_s=self.clock(),
+            ledger_time_s=self.ledger_time_s,
+            headroom_tiyn=self.headroom_tiyn(),
+        )
+
+    def headroom_tiyn(self) -> int:
+        """How much more the purse may hold."""
+        limits = self.certificate.limits
+        return max(0, (limits.holding_tiyn if limits else 0) - self.balance_tiyn())
+
+    # --- money ---------------------------------------------------------------------------------
+
+    def tokens(self) -> dict[bytes, OfflineToken]:
+        """What this device's storage holds, by outpoint."""
+        return {name: OfflineToken(*fields) for name, fields in self.vault.items("token")}
+
+    def spendable(self) -> dict[bytes, OfflineToken]:
+        """What the purse can still spend or hand in.
+
+        A storage rolled back may hold what its element has spent already, and a final token is online again.
+        """
+        now_s = max(self.clock(), self.ledger_time_s)
+        held = self.tokens().items()
+        return {n: token for n, token in held if token.final_at_s > now_s and not self.element.has_spent(n)}
+
+    def balance_tiyn(self) -> int:
+        return sum(token.amount_tiyn for token in self.spendable().values())
+
+    def sent(self) -> list[Sent]:
+        """Payments that this purse made."""
+        return [Sent.of(payment_id, value) for payment_id, value in self.vault.items("sent")]
+
+    def pending_tiyn(self) -> int:
+        """What it has signed away without knowing the outcome."""
+        return sum(sent.amount_tiyn for sent in self.sent() if sent.status is Status.PENDING)
+
+    def hold(self, tokens: dict[bytes, OfflineToken], loads: dict[bytes, bytes]) -> None:
+        """Replace what the purse holds by what the ledger says: tokens at hop 0 with their load certificates."""
+        with self.vault.together():
+            for name, _ in self.vault.items("token"):
+                self.vault.drop("token", name)
+            for name, token in tokens.items():
+                self.put_token(name, token)
+            for name, raw in loads.items():
+                self.vault.put("load", name, raw)
+
+    def keep_only(self, live: Iterable[bytes]) -> None:
+        """Forget tokens that the ledger says are not live; the others stay as they are."""
+        alive = set(live)
+        with self.vault.together():
+            for name, _ in self.vault.items("token"):
+                if name not in alive:
+                    self.vault.drop("token", name)
+
+    def add(self, name: bytes, token: OfflineToken, load: bytes) -> None:
+        """Take one freshly loaded token."""
+        with self.vault.together():
+            self.put_token(name, token)
+            self.vault.put("load", name, load)
+
+    def put_token(self, name: bytes, token: OfflineToken) -> None:
+        """Keep one token; inside `Vault.together` with whatever made it."""
+        fields = [token.owner, token.amount_tiyn, token.purpose, token.spend_until_s, token.final_at_s, token.hops]
+        self.vault.put("token", name, [*fields, [], False])
