@@ -98,7 +98,7 @@ class Customer(OnlineWallet):
         Raises:
             LedgerBusy: there is a wallet already. Malformed: the words are not 24 words.
         """
-        words = check_words(words) if words else words_of(random(32))
+        words = check_words(words) if words is not None else words_of(random(32))
         vault = Vault.create(directory / "wallet.db", password, cost=cost, random=random)
         with vault.together():
             vault.put("wallet", b"words", words)
@@ -139,9 +139,19 @@ class Customer(OnlineWallet):
         return Balance(
             online_tiyn=sum(token.amount_tiyn for token in online.values()),
             offline_tiyn=sum(token.amount_tiyn for token in offline.values()),
-            pending_tiyn=self.purse.pending_tiyn(),
+            pending_tiyn=self.purse.pending_tiyn() + self._unanswered_tiyn(port),
             marked=marked,
         )
+
+    def _unanswered_tiyn(self, port: LedgerPort | None) -> int:
+        """What an unload without an answer holds, as long as the ledger is not known to have it."""
+        interrupted = self.vault.get("unload", b"")
+        if interrupted is None:
+            return 0
+        unload = Unload.from_cbor(cbor.decode(interrupted[0]))
+        if port is not None and port.spenders_of(unload.inputs[0]):
+            return 0
+        return sum(output.amount_tiyn for output in unload.outputs)
 
     # --- purse ---------------------------------------------------------------------------------
 

@@ -25,11 +25,14 @@ def seal(memo: str, payee: bytes, network: bytes) -> bytes:
     """Encrypt a memo for the holder of an Ed25519 key (32 bytes).
 
     Raises:
-        TooLarge: more than `MAX_MEMO_CHARS`.
+        TooLarge: more than `MAX_MEMO_CHARS`. Malformed: not a usable key.
     """
     if len(memo) > MAX_MEMO_CHARS:
         raise TooLarge("memo too long", found=len(memo), limit=MAX_MEMO_CHARS)
-    key = X25519PublicKey.from_public_bytes(crypto_sign_ed25519_pk_to_curve25519(payee))
+    try:
+        key = X25519PublicKey.from_public_bytes(crypto_sign_ed25519_pk_to_curve25519(payee))
+    except (RuntimeError, ValueError):
+        raise Malformed("nothing can be sealed for this key", key=payee) from None
     return _SUITE.encrypt(memo.encode(), key, info=_INFO + network)
 
 

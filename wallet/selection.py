@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from cbdc.amounts import format_tenge
-from cbdc.errors import InsufficientFunds, TengeError
+from cbdc.errors import InsufficientFunds, PurposeRefused, TengeError
 from cbdc.formats.tokens import Output
 from cbdc.purposes.conditions import All, Any, Condition, Not, Payment, PerPayment
 from cbdc.purposes.definition import Definition
@@ -42,13 +42,15 @@ def split_by_purpose(
 
     Raises:
         InsufficientFunds: there is not enough that may be spent there.
-        Expired, PurposeRefused: ``purpose`` was asked for and refuses.
+        Expired, PurposeRefused: ``purpose`` was asked for and refuses, or is unknown.
     """
     held: dict[bytes | None, int] = {}
     for coin in coins:
         held[coin.purpose] = held.get(coin.purpose, 0) + coin.amount_tiyn
     if purpose is not None:
-        definition = definitions[purpose]
+        definition = definitions.get(purpose)
+        if definition is None:
+            raise PurposeRefused("no such purpose", purpose=purpose)
         definition.check_open(facts.time_s)
         definition.check(replace(facts, amount_tiyn=amount_tiyn))
         _check_enough(held.get(purpose, 0), amount_tiyn)

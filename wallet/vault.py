@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from filelock import FileLock, Timeout
 
-from cbdc.errors import LedgerBusy, WalletCorrupt, WrongPassword
+from cbdc.errors import FormError, LedgerBusy, WalletCorrupt, WrongPassword
 from cbdc.formats import cbor
 
 _NONCE_BYTES: Final = 12
@@ -94,7 +94,8 @@ class Vault:
             row = connection.execute("SELECT value FROM header WHERE id = 0").fetchone()
             iterations, lanes, memory_kib, salt, wrapped = cbor.decode(row[0])
             key = _stretch(password, salt, KdfCost(iterations, lanes, memory_kib))
-        except (sqlite3.DatabaseError, TypeError, ValueError) as error:
+        except (sqlite3.DatabaseError, TypeError, ValueError, FormError) as error:
+            connection.close()
             lock.release()
             raise WalletCorrupt("this is not a wallet file", path=path, reason=type(error).__name__) from None
         try:
@@ -160,6 +161,8 @@ class Vault:
         """
         rows = self._db.execute("SELECT name, box FROM sealed WHERE space = ?", (self._blind(space, b""),))
         opened = [self._open(blind, box) for blind, box in rows]
+        if any(found != space for found, _, _ in opened):
+            raise WalletCorrupt("a record was moved on disk", path=self.path)
         return sorted(((name, value) for _, name, value in opened), key=lambda item: item[0])
 
     def _open(self, blind: bytes, box: bytes) -> Any:

@@ -62,19 +62,7 @@ def judge(
         LimitPayment, LimitSpends, LimitHops, AncestryBroken, PurposeRefused, Malformed.
     """
     payer, payee, limits = parties.payer, parties.payee, parties.payer_limits()
-    for certificate in (payer, payee):
-        if terms.ledger_time_s >= certificate.expires_s:
-            raise CertificateExpired("certificate has expired", account=certificate.account)
-    if terms.ledger_time_s - terms.trust_list_s > trust_list_days * DAY_S:
-        raise TrustListStale("the payee's trust list is too old", found=terms.trust_list_s, now=terms.ledger_time_s)
-    if terms.payee_certificate != payee.id or payee.limits is None or payee.key == payer.key:
-        raise WrongPayee("the payment names another payee's purse", found=terms.payee_certificate, wanted=payee.id)
-    if terms.payer_certificate != payer.id:
-        raise NotOwner("the payment names another certificate", found=terms.payer_certificate, wanted=payer.id)
-    if terms.trust_list_s > terms.ledger_time_s:
-        raise Malformed("the trust list is newer than the latest ledger time", found=terms.trust_list_s)
-    if terms.ledger_time_s > transfer.valid_until_s:
-        raise Expired("the payment is no longer valid", found=terms.ledger_time_s, limit=transfer.valid_until_s)
+    _check_papers(transfer, terms, parties, trust_list_days)
     spend_until_s = min(token.spend_until_s for token in inputs)
     if terms.ledger_time_s > spend_until_s:
         raise Expired("a token may no longer be spent offline", found=terms.ledger_time_s, limit=spend_until_s)
@@ -106,6 +94,24 @@ def judge(
         )
         for output, mark in zip(transfer.outputs, marks, strict=True)
     ]
+
+
+def _check_papers(transfer: Transfer, terms: OfflineTerms, parties: Parties, trust_list_days: int) -> None:
+    """Certificates, and the times that the payment names."""
+    payer, payee = parties.payer, parties.payee
+    for certificate in (payer, payee):
+        if terms.ledger_time_s >= certificate.expires_s:
+            raise CertificateExpired("certificate has expired", account=certificate.account)
+    if terms.ledger_time_s - terms.trust_list_s > trust_list_days * DAY_S:
+        raise TrustListStale("the payee's trust list is too old", found=terms.trust_list_s, now=terms.ledger_time_s)
+    if terms.payee_certificate != payee.id or payee.limits is None or payee.key == payer.key:
+        raise WrongPayee("the payment names another payee's purse", found=terms.payee_certificate, wanted=payee.id)
+    if terms.payer_certificate != payer.id:
+        raise NotOwner("the payment names another certificate", found=terms.payer_certificate, wanted=payer.id)
+    if terms.trust_list_s > terms.ledger_time_s:
+        raise Malformed("the trust list is newer than the latest ledger time", found=terms.trust_list_s)
+    if terms.ledger_time_s > transfer.valid_until_s:
+        raise Expired("the payment is no longer valid", found=terms.ledger_time_s, limit=transfer.valid_until_s)
 
 
 def _check_limits(transfer: Transfer, terms: OfflineTerms, hop: int, limits: PurseLimits, payee: bytes) -> None:

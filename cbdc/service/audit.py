@@ -115,7 +115,7 @@ class _Naming:
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, TengeError):
-            raise LedgerCorrupt(error.message, where=self._where, code=error.code, **error.values) from error
+            raise LedgerCorrupt(error.message, where=self._where, cause=error.code, **error.values) from error
         if isinstance(error, TypeError | ValueError | AttributeError):
             raise LedgerCorrupt("cannot be read", where=self._where, reason=type(error).__name__) from error
 

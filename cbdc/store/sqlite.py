@@ -129,6 +129,9 @@ class SqliteStore:
             raise LedgerCorrupt("not a ledger file", path=path, reason=str(error)) from None
 
     def close(self) -> None:
+        if self._lock is not None and not self._db.in_transaction:
+            # bring everything into the one file, so that it can be copied alone
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._db.close()
         if self._lock is not None:
             self._lock.release()

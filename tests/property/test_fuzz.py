@@ -18,7 +18,6 @@ from cbdc.log import checkpoint, entries
 from cbdc.log.receipts import Receipt
 from cbdc.messages.message import decode
 from cbdc.offline.documents import LoadCertificate, SyncCertificate, TrustList
-from tests.property.known import X509_ESCAPES
 from tests.property.strategies import CBOR
 from tests.vectors import samples
 from tests.vectors.samples import KEYS, NETWORK, ORIGIN
@@ -53,14 +52,14 @@ def check_typed(data: bytes) -> None:
     for name, decoder in DECODERS.items():
         try:
             decoder(data)
-        except (FormError, *X509_ESCAPES):
+        except FormError:
             pass
         except Exception as error:
             raise AssertionError(f"{name}: {error!r}") from error
     for name, verifier in VERIFIERS.items():
         try:
             verifier(data)
-        except (TengeError, *X509_ESCAPES):
+        except TengeError:
             pass
         except Exception as error:
             raise AssertionError(f"{name}: {error!r}") from error
@@ -156,7 +155,7 @@ def test_one_wrong_field_in_a_signed_message(name: str, data: st.DataObject, oth
     raw = cose.sign(sample.keys, sample.kind, payload, NETWORK)
     try:
         message = decode(raw, NETWORK)
-    except (FormError, *X509_ESCAPES):
+    except FormError:
         return
     assert cbor.encode(message.body.to_cbor()) == payload
 

@@ -10,7 +10,6 @@ from cbdc.errors import BadSignature, FormError, Malformed, TengeError
 from cbdc.formats import cose, x509
 from cbdc.formats.kinds import Kind
 from cbdc.messages.message import decode, verify
-from tests.property.known import X509_ESCAPES
 from tests.vectors import samples
 from tests.vectors.samples import Sample, Signed
 
@@ -28,7 +27,7 @@ def check_not_accepted(signed: Signed, bit: int) -> None:
     """Flipping the bit is refused; what nobody signs may at most have become another message."""
     try:
         opened = signed.open(flipped(signed.raw, bit))
-    except (TengeError, *X509_ESCAPES):
+    except TengeError:
         return
     assert not signed.is_signed, f"bit {bit} may be flipped: {opened}"
     assert opened != signed.open(signed.raw)

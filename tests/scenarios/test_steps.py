@@ -90,7 +90,6 @@ def test_expectations_of_nothing_real_fail() -> None:
     assert len(failed(report)) == len(unreal)
 
 
-@pytest.mark.xfail(strict=True, reason="bug: fields that expect does not know, or of no wallet, pass unseen")
 def test_expectations_that_check_nothing_fail() -> None:
     empty: list[Tables] = [
         {"wallet": "dana", "onlin": "1"},
@@ -196,7 +195,6 @@ def test_what_may_not_be_is_refused_with_its_code(before: list[Tables], unwillin
 
 
 @pytest.mark.parametrize("do", ["revoke", "freeze"])
-@pytest.mark.xfail(strict=True, reason="bug: coins that became pending count as value that moved")
 def test_a_payment_refused_by_a_payee_who_knows_more_is_a_refusal(do: str) -> None:
     """The payer could not know; its money is pending, and nobody else has it."""
     report = play(
@@ -431,14 +429,12 @@ UNTYPED: dict[str, Tables] = {
 }
 
 
-@pytest.mark.xfail(strict=True, reason="bug: a bare Python error ends the whole run")
 @pytest.mark.parametrize("bad", UNTYPED.values(), ids=UNTYPED)
 def test_a_misshapen_field_fails_by_name(bad: Tables) -> None:
     report = play(EVERYBODY_OFFLINE, bad)
     assert (last(report).ok, last(report).code) == (False, "malformed")
 
 
-@pytest.mark.xfail(strict=True, reason="bug: a bank named twice is admitted once and gets two reserves")
 def test_two_banks_of_one_name_are_refused() -> None:
     with pytest.raises(TengeError):
         play(funded=False, bank=[BANK, BANK])

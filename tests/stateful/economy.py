@@ -65,10 +65,12 @@ def joined(name: str, inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.tuples(st.just(name), st.lists(inner, min_size=1, max_size=3))
 
 
-# Known weakness: `all` answers with its first refusal, whatever the later ones are, so under `not` the spelling's order
-# decides whether a lacking attribute counts. No `all` is drawn inside a `not`.
-NEGATED = st.tuples(st.just("not"), st.one_of(LEAVES, joined("any", LEAVES)))
-SIMPLE = st.one_of(LEAVES, NEGATED)
+def negated(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.tuples(st.just("not"), inner)
+
+
+JOINED = st.one_of(LEAVES, joined("all", LEAVES), joined("any", LEAVES))
+SIMPLE = st.one_of(LEAVES, negated(JOINED))
 CONDITIONS = st.one_of(SIMPLE, joined("all", SIMPLE), joined("any", SIMPLE))
 
 
@@ -116,6 +118,8 @@ class Economy(RuleBasedStateMachine):
         self.queries = Queries(SqliteStore.read(self.path), self.identity, lambda: self.now_s)
         self.banks: dict[str, SigningKey] = {}
         self.people: dict[str, Customer] = {}
+        self.replaced: list[Customer] = []
+        """Customers with certificates that newer ones have replaced."""
         self.receipts: dict[bytes, Receipt] = {}
         self.payments: dict[bytes, bytes] = {}
         """All payments that devices ever accepted, whether the ledger has seen them or not."""

@@ -301,6 +301,8 @@ class Model:
             for what, limit in zip(("holding", "payment", "spends", "hops"), certificate.limits, strict=True):
                 if limit > self.policy[what]:
                     raise Refused(f"limit_{what}")
+        if certificate.id in self.certificates:
+            raise Refused("replayed")
         self.certificates[certificate.id] = certificate
         self.current[certificate.key] = certificate.id
 

@@ -1,4 +1,4 @@
-"""What the machines found, each at its smallest. A strict xfail stands for what is reported and not mended yet."""
+"""What the machines found, each at its smallest."""
 
 from __future__ import annotations
 

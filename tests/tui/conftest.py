@@ -61,6 +61,7 @@ def program() -> Run:
         known = {name: value for name, value in os.environ.items() if not name.startswith("TENGE_")}
         done = subprocess.run(
             [TENGE, *map(str, arguments)],
+            check=False,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -70,9 +70,6 @@ def test_nothing_is_founded_over_a_ledger(tenge: Run, copied: Path) -> None:
     assert (copied / "ledger.db").read_bytes() == before
 
 
-@pytest.mark.xfail(
-    strict=True, reason="bug: a refused name leaves an empty ledger behind, so no second try is possible"
-)
 def test_a_refused_name_leaves_room_for_a_better_one(tenge: Run, tmp_path: Path) -> None:
     bad = tenge("ledger", "init", tmp_path / "mine", "--name", "x" * 49, "--json", TENGE_PASSPHRASE=PASSPHRASE)
     assert (bad.status, bad.code()) == (1, "too_large")
@@ -165,7 +162,6 @@ def test_verify_refuses_a_tampered_file_and_names_the_place(tenge: Run, copied: 
     assert done.json()["error"]["where"].startswith(place)
 
 
-@pytest.mark.xfail(strict=True, reason="bug: the code of the error inside takes the place of ledger_corrupt in JSON")
 def test_a_tampered_entry_is_a_corrupt_ledger_in_json_too(tenge: Run, copied: Path) -> None:
     db = sqlite3.connect(copied / "ledger.db")
     db.execute("UPDATE checkpoints SET note = replace(note, 'tenge/', 'tange/')")
@@ -182,7 +178,6 @@ def test_verify_refuses_a_file_that_is_no_database(tenge: Run, copied: Path) -> 
     assert (done.status, done.code()) == (1, "ledger_corrupt")
 
 
-@pytest.mark.xfail(strict=True, reason="bug: a closed ledger keeps its entries in the write-ahead log beside it")
 def test_the_kept_file_alone_is_the_ledger(tenge: Run, market: Path, tmp_path: Path) -> None:
     shutil.copy(market / "ledger" / "ledger.db", tmp_path)
     shutil.copy(market / "ledger" / "root.pub", tmp_path)

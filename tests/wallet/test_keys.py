@@ -44,8 +44,10 @@ SEED_OF_ABANDON_ART = bytes.fromhex(
 
 SLIP10_SEEDS = (
     "000102030405060708090a0b0c0d0e0f",
-    "fffcf9f6f3f0edeae7e4e1dedbd8d5d2cfccc9c6c3c0bdbab7b4b1aeaba8a5a2"
-    "9f9c999693908d8a8784817e7b7875726f6c696663605d5a5754514e4b484542",
+    (
+        "fffcf9f6f3f0edeae7e4e1dedbd8d5d2cfccc9c6c3c0bdbab7b4b1aeaba8a5a2"
+        "9f9c999693908d8a8784817e7b7875726f6c696663605d5a5754514e4b484542"
+    ),
 )
 SLIP10 = [
     (0, (), "2b4be7f19ee27bbf30c667b642d5f4aa69fd169872f8fc3059c08ebae2eb19e7"),

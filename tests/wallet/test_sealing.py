@@ -94,7 +94,6 @@ def test_a_long_memo_is_refused() -> None:
         seal("x" * (MAX_MEMO_CHARS + 1), PAYEE.public, NETWORK)
 
 
-@pytest.mark.xfail(strict=True, raises=RuntimeError, reason="bug: libsodium's own error comes through")
 def test_a_key_that_is_no_point_is_refused_by_name() -> None:
     with pytest.raises(TengeError):
         seal("rent", bytes(32), NETWORK)

@@ -106,7 +106,6 @@ def test_too_little_that_may_be_spent_there(held: list[tuple[int, bytes | None]]
             bytes(32),
             1,
             TengeError,
-            marks=pytest.mark.xfail(strict=True, raises=KeyError, reason="bug: a bare KeyError"),
         ),
     ],
 )

@@ -192,7 +192,6 @@ def test_a_changed_swapped_or_moved_row_does_not_open(vault: Vault, sql: str) ->
     again.close()
 
 
-@pytest.mark.xfail(strict=True, reason="bug: the space in a record is not compared with the column it was found by")
 def test_a_row_moved_to_another_space_does_not_open(vault: Vault) -> None:
     vault.put("spent", b"one", 1)
     vault.put("token", b"two", 2)
@@ -213,9 +212,6 @@ def test_a_row_moved_to_another_space_does_not_open(vault: Vault) -> None:
         "UPDATE header SET value = x'850101014040'",
         pytest.param(
             "UPDATE header SET value = x'ffff'",
-            marks=pytest.mark.xfail(
-                strict=True, reason="bug: a header that is no CBOR is Malformed, not WalletCorrupt"
-            ),
         ),
     ],
 )

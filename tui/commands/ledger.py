@@ -59,6 +59,7 @@ def init(
         governor, operator = Governor.from_seed(governor_seed), SigningKey(operator_seed)
         now_s = int(time.time())
         genesis = governor.genesis(name, "Operator", operator.public, Policy(), now_s)
+        decode(genesis, governor.network)  # a name that does not do is refused before anything is made
         with Ledger(SqliteStore.create(path), Identity(governor.network, name, operator)) as ledger:
             ledger.submit(genesis).result()
         (directory / "root.pub").write_text(governor.network.hex() + "\n", encoding="ascii")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from cbdc.amounts import format_tenge, parse_tenge
 from cbdc.errors import Malformed, TengeError
@@ -11,6 +11,17 @@ if TYPE_CHECKING:
     from wallet.scenarios.economy import Economy
     from wallet.scenarios.payments import Payments
     from wallet.scenarios.schema import Step
+
+
+_FIELDS: Final = {
+    "wallet": {"online", "offline", "pending", "marked"},
+    "bank": {"online", "reserve", "claims"},
+    "payment": {"status"},
+    "supply": set[str](),
+    "forks": set[str](),
+    "owes": set[str](),
+}
+"""What may be expected of what."""
 
 
 class Unexpected(TengeError):
@@ -25,6 +36,7 @@ def check(economy: Economy, payments: Payments, step: Step) -> str:
     Raises:
         Unexpected: the first that does not, with what was found.
     """
+    _check_fields(step)
     held: list[str] = []
     _check_wallet(economy, step, held)
     _check_bank(economy, step, held)
@@ -43,9 +55,22 @@ def check(economy: Economy, payments: Payments, step: Step) -> str:
         if status != step.text("status"):
             raise Unexpected(f"payment {step.text('payment')}", found=status, wanted=step.text("status"))
         held.append(f"payment {step.text('payment')} is {status}")
-    if not step.fields:
-        raise Malformed(f"step {step.number} expects nothing")
     return ", ".join(held)
+
+
+def _check_fields(step: Step) -> None:
+    """Every field is one that will be looked at. Raises Malformed."""
+    known: set[str] = set()
+    for subject, fields in _FIELDS.items():
+        if subject in step.fields:
+            if fields and not fields & step.fields.keys():
+                raise Malformed(
+                    f"step {step.number} expects nothing of its {subject}", wanted=" or ".join(sorted(fields))
+                )
+            known |= {subject, *fields}
+    unknown = step.fields.keys() - known
+    if unknown or not known:
+        raise Malformed(f"step {step.number} expects what cannot be looked at", found=", ".join(sorted(unknown)))
 
 
 def _check_wallet(economy: Economy, step: Step, held: list[str]) -> None:

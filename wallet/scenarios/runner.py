@@ -88,15 +88,18 @@ class _Player:
         except TengeError as error:
             code, detail = error.code, str(error)
             ok = step.refused == error.code
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            code, detail = Malformed.code, f"a field of this step has another form: {error!r}"
+            ok = step.refused == code
         if ok and before is not None and before != self._value():
             ok, detail = False, f"refused, but value moved: {detail}"
         return StepResult(step.number, step.do, ok, code, detail, (time.perf_counter() - started) * 1000)
 
     def _value(self) -> object:
         """Where all value is: what a refused step must not change."""
-        purses = {name: sorted(d.customer.purse.tokens()) for name, d in self.economy.devices.items()}
-        pending = {name: d.customer.purse.pending_tiyn() for name, d in self.economy.devices.items()}
-        return purses, pending, self.economy.queries.supply(), self.economy.queries.latest_checkpoint()
+        purses = {name: d.customer.purse for name, d in self.economy.devices.items()}
+        held = {name: purse.balance_tiyn() + purse.pending_tiyn() for name, purse in purses.items()}
+        return held, self.economy.queries.supply(), self.economy.queries.latest_checkpoint()
 
     # --- money ---------------------------------------------------------------------------------
 

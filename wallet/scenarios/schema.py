@@ -83,7 +83,7 @@ class Step:
 
     def amount_tiyn(self) -> int:
         """The required amount. Raises Malformed."""
-        return parse_tenge(self.text("amount"))
+        return _amount(self.text("amount"), f"step {self.number} ({self.do})")
 
     def names(self, name: str) -> list[str]:
         """A required list of names. Raises Malformed."""
@@ -123,16 +123,21 @@ def read(path: Path) -> Scenario:
 
 def parse(data: dict[str, Any]) -> Scenario:
     """Turn the decoded TOML into records. Raises Malformed."""
-    return Scenario(
+    scenario = Scenario(
         title=_text(data, "title", "the scenario"),
         seed=_count(data.get("seed", 0), "seed"),
-        start_s=time_of(data.get("start", "2026-01-01T00:00:00+05:00")),
+        start_s=_time(data.get("start", "2026-01-01T00:00:00+05:00"), "start"),
         policy=_policy(data),
         banks=tuple(_bank(item) for item in _tables(data, "bank")),
         wallets=tuple(_wallet(item) for item in _tables(data, "wallet")),
         purposes=tuple(_purpose(item) for item in _tables(data, "purpose")),
         steps=tuple(_step(number, item) for number, item in enumerate(_tables(data, "step"), 1)),
     )
+    for named in (scenario.banks, scenario.wallets, scenario.purposes):
+        names = [item.name for item in named]
+        if len(set(names)) != len(names):
+            raise Malformed("a name is given twice", found=", ".join(sorted({n for n in names if names.count(n) > 1})))
+    return scenario
 
 
 def time_of(value: object) -> int:
@@ -159,7 +164,9 @@ def span_of(text: str) -> int:
 
 
 def _bank(item: dict[str, Any]) -> BankSpec:
-    return BankSpec(_text(item, "name", "a bank"), parse_tenge(str(item.get("reserve", "0"))))
+    return BankSpec(
+        _text(item, "name", "a bank"), _amount(item.get("reserve", "0"), f"reserve of bank {item.get('name')}")
+    )
 
 
 def _wallet(item: dict[str, Any]) -> WalletSpec:
@@ -190,7 +197,7 @@ def _purpose(item: dict[str, Any]) -> PurposeSpec:
         return_to=str(item.get("return_to", sponsor)),
         titles=(titles["en"], titles["kk"], titles["ru"]),
         mark=mark,
-        expires_s=time_of(item.get("expires")),
+        expires_s=_time(item.get("expires"), f"{where}: expires"),
         allow=allow,
     )
 
@@ -205,11 +212,15 @@ def _policy(data: dict[str, Any]) -> Policy:
     table = _table(data, "policy")
     values: dict[str, int] = {}
     offline, privacy = _table(table, "offline"), _table(table, "privacy")
-    values |= {field: parse_tenge(str(offline[name])) for name, field in _OFFLINE_AMOUNTS.items() if name in offline}
+    values |= {
+        field: _amount(offline[name], f"policy offline {name}")
+        for name, field in _OFFLINE_AMOUNTS.items()
+        if name in offline
+    }
     values |= {field: _count(offline[name], name) for name, field in _OFFLINE_COUNTS.items() if name in offline}
     for (level, name), target in _PRIVACY_AMOUNTS.items():
         if name in _table(privacy, level):
-            values[target] = parse_tenge(str(privacy[level][name]))
+            values[target] = _amount(privacy[level][name], f"policy privacy {level} {name}")
     values |= {name: _count(table[name], name) for name in ("supervisors", "supervisor_quorum") if name in table}
     return Policy(**values)
 
@@ -233,6 +244,20 @@ def _text(data: dict[str, Any], name: str, where: str) -> str:
     if not isinstance(value, str) or not value:
         raise Malformed(f"{where} needs a text {name!r}")
     return value
+
+
+def _amount(value: object, where: str) -> int:
+    try:
+        return parse_tenge(str(value))
+    except Malformed as error:
+        raise Malformed(f"{where}: {error.message}", **error.values) from None
+
+
+def _time(value: object, where: str) -> int:
+    try:
+        return time_of(value)
+    except Malformed as error:
+        raise Malformed(f"{where}: {error.message}", **error.values) from None
 
 
 def _count(value: object, name: str) -> int:
