@@ -32,8 +32,8 @@ def decode(data: bytes, *, max_bytes: int = MAX_MESSAGE_BYTES) -> Value:
 
     Raises:
         TooLarge: longer than ``max_bytes``.
-        Malformed: not CBOR, nested deeper than `MAX_CBOR_DEPTH`, tagged, or followed by more bytes.
-        NotCanonical: the same value has another, canonical, spelling.
+        Malformed: not CBOR, nested deeper than `MAX_CBOR_DEPTH`, or tagged.
+        NotCanonical: the same value has another, canonical, spelling, or something follows it.
     """
     if len(data) > max_bytes:
         raise TooLarge("message too long", found=len(data), limit=max_bytes)

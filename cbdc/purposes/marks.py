@@ -61,7 +61,7 @@ def marks_after(
         if output.purpose is not None and output.owner not in payers:
             share = (output.purpose, output.owner)
             paid[share] = paid.get(share, 0) + output.amount_tiyn
-    for purpose in {output.purpose for output in outputs if output.purpose is not None}:
+    for purpose in dict.fromkeys(output.purpose for output in outputs if output.purpose is not None):
         definition_of(purpose).check_open(time_s)
     for (purpose, owner), amount_tiyn in paid.items():
         definition_of(purpose).check(payment_to(owner, amount_tiyn))

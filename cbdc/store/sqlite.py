@@ -7,8 +7,9 @@ kept by a lock file beside the database; readers open the same file read-only at
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +26,9 @@ from cbdc.store.base import Batch, index_columns
 _CACHED_TABLES: Final = frozenset(
     {Table.PARTICIPANT, Table.CERTIFICATE, Table.HOLDER, Table.PURPOSE, Table.POLICY, Table.SUPPLY, Table.NETWORK}
 )
+_ROWS_AT_ONCE: Final = 512
+"""Rows in one statement: six columns each stay well below SQLite's 32,766 parameters."""
+
 META_NAMES: Final = frozenset({"lattice_sum", "ledger_time_s"})
 _MAX_CACHED: Final = 100_000
 _PREFETCH: Final = 250
@@ -61,6 +65,7 @@ class SqliteStore:
         self._db = connection
         self._lock = lock
         self._caching = caching
+        self._closed = False
         self._cache: dict[Key, bytes | None] = {}
         self.ledger_time_s = self.stored_ledger_time_s()
 
@@ -129,6 +134,10 @@ class SqliteStore:
             raise LedgerCorrupt("not a ledger file", path=path, reason=str(error)) from None
 
     def close(self) -> None:
+        """Let go of the file; once more does nothing."""
+        if self._closed:
+            return
+        self._closed = True
         if self._lock is not None and not self._db.in_transaction:
             # bring everything into the one file, so that it can be copied alone
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -200,15 +209,32 @@ class SqliteStore:
 
     def _write(self, batch: Batch) -> None:
         many = self._db.executemany
-        many("INSERT INTO entries VALUES (?, ?, ?)", [(e.index, e.data, e.leaf) for e in batch.entries])
-        many("INSERT INTO consumed VALUES (?, ?, ?)", batch.consumed)
         deleted, inserted, updated = _sorted_changes(batch.changes)
-        many("DELETE FROM state WHERE tbl = ? AND key = ?", deleted)
-        many("INSERT INTO state VALUES (?, ?, ?, ?, ?, ?)", inserted)
+        self._rows("INSERT INTO entries VALUES", [(e.index, e.data, e.leaf) for e in batch.entries])
+        self._rows("INSERT INTO consumed VALUES", sorted(batch.consumed))
+        for table in {key[0] for key in deleted}:
+            names = [key[1] for key in deleted if key[0] is table]
+            start = f"DELETE FROM state WHERE tbl = {int(table)} AND key IN (VALUES"  # noqa: S608 - a number
+            self._rows(start, [(name,) for name in names], end=")")
+        self._rows("INSERT INTO state VALUES", inserted)
         many("UPDATE state SET value = ?, owner = ?, purpose = ?, due_s = ? WHERE tbl = ? AND key = ?", updated)
         self._db.execute("INSERT INTO checkpoints VALUES (?, ?)", (batch.size, batch.checkpoint))
         meta = [("lattice_sum", batch.lattice_sum), ("ledger_time_s", str(batch.ledger_time_s))]
         many("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta)
+
+    def _rows(self, start: str, rows: Sequence[tuple[Any, ...]], end: str = "") -> None:
+        """Run a statement over many rows at a time.
+
+        The interpreter's lock is given up once for each statement, not for each row, so that the next group can be
+        decided meanwhile. Sizes are powers of two: few different statements, each prepared once.
+        """
+        at = 0
+        while at < len(rows):
+            count = min(_ROWS_AT_ONCE, 1 << ((len(rows) - at).bit_length() - 1))
+            part = rows[at : at + count]
+            one = f"({','.join('?' * len(part[0]))})"
+            self._db.execute(f"{start} {','.join([one] * count)}{end}", list(chain.from_iterable(part)))
+            at += count
 
     # --- reading -------------------------------------------------------------------------------
 

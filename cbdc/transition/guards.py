@@ -85,7 +85,7 @@ def may_hold_online(draft: Draft, outputs: Iterable[Output], time_s: int) -> Non
         NotEnrolled, CertificateRevoked: see `enrolled`; a purse key counts as not enrolled for this.
         CertificateExpired: the owner's certificate has run out; its bank can renew it.
     """
-    for owner in {output.owner for output in outputs}:
+    for owner in dict.fromkeys(output.owner for output in outputs):
         holder = enrolled(draft, owner)
         if holder.kind == HolderKind.PURSE:
             raise NotEnrolled("a purse's key holds no online tokens", key=owner)
@@ -99,7 +99,7 @@ def may_spend(draft: Draft, signers: Iterable[bytes]) -> None:
     Raises:
         NotEnrolled, CertificateRevoked: see `enrolled`.
     """
-    for key in signers:
+    for key in sorted(signers):
         enrolled(draft, key)
 
 

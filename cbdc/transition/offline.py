@@ -206,13 +206,10 @@ def _payment(draft: Draft, message: Verified, time_s: int) -> bool:
     draft.certificate_of(payer_key, HolderKind.PURSE)
     payer = draft.certificate(terms.payer_certificate)
     payee = draft.certificate(terms.payee_certificate)
-    inputs = []
-    for name in body.inputs:
-        token = draft.offline(name)
-        if token is not None and message.id in token.spenders:
-            return False
-        inputs.append(_evidence_input(draft, name, time_s))
+    if any(token and message.id in token.spenders for token in map(draft.offline, body.inputs)):
+        return False
     _check_not_revoked(draft, payer, terms.trust_list_s, time_s)
+    inputs = [_evidence_input(draft, name, time_s) for name in body.inputs]
     if max(terms.ledger_time_s, terms.trust_list_s) > time_s:
         raise Malformed("the payment names a ledger time that has not come", found=terms.ledger_time_s, now=time_s)
     trust_list_days = draft.policy().trust_list_days

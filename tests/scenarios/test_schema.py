@@ -103,7 +103,7 @@ MALFORMED: dict[str, tuple[str, str, str]] = {
     "a purpose titled by a text": ('{ en = "Meals", kk = "Tamaq" }', '"Meals"', "purpose meals"),
     "a mark to come": ('sponsor = "shop"', 'sponsor = "shop"\nmark = "keeps"', "purpose meals"),
     "a step without do": ('do = "issue"', "", "step 1"),
-    "a policy that is no table": ("[policy]", "policy = 5\n[other]", "policy"),
+    "a policy that is no table": ("[policy.offline]", "offline = 5\n[other]", "offline"),
     "a count that is none": ("spends = 3", "spends = 3.5", "spends"),
     "supervisors that are none": ("supervisors = 5", 'supervisors = "many"', "supervisors"),
 }

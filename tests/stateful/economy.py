@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -221,19 +222,21 @@ class Economy(RuleBasedStateMachine):
         """The log alone gives the same state, and the file opens again as it was left."""
         self.ledger.close()
         self.queries.close()
-        store = SqliteStore.open(self.path)
         try:
             if self.model.entries:
-                verdict = verify_ledger(store, self.network)
-                assert verdict.entries == self.model.entries
-                assert all(verdict.laws.values())
-                self.the_reopened_ledger_repeats_itself(store)
+                self.audit_agrees()
+                self.the_reopened_ledger_repeats_itself()
         finally:
-            store.close()
             self.folder.cleanup()
 
-    def the_reopened_ledger_repeats_itself(self, store: SqliteStore) -> None:
-        with self.open(store) as ledger:
+    def audit_agrees(self) -> None:
+        with closing(SqliteStore.read(self.path)) as store:
+            verdict = verify_ledger(store, self.network)
+        assert verdict.entries == self.model.entries
+        assert all(verdict.laws.values())
+
+    def the_reopened_ledger_repeats_itself(self) -> None:
+        with self.open(SqliteStore.open(self.path)) as ledger:
             raw, receipt = next(iter(self.receipts.items()))
             assert ledger.submit(raw).result(ANSWER_S) == receipt
 

@@ -225,7 +225,7 @@ class LedgerMachine(OfflineMachine):
 
     @rule(data=st.data(), old=st.booleans())
     def renew_certificates(self, data: Data, old: bool) -> None:
-        """New certificates for the same keys, devices may go on with the old ones; or one that was replaced long ago."""
+        """New certificates for the same keys, while devices may go on with the old ones; or an old one once more."""
         if old and self.replaced:
             person = self.pick(data, self.replaced)
             self.do(Kind.ENROL, bodies.Enrol((person.purse_cwt,)), self.banks[person.bank])
