@@ -349,8 +349,9 @@ def test_coins_past_their_time_by_the_payees_word_are_called_expired(paper: Pape
 
 
 def test_nobody_pays_himself(dana: Device) -> None:
-    with pytest.raises(WrongPayee):
-        dana.purse.pay(dana.purse.invoice(1_00))
+    for amount_tiyn in (1_00, COIN + 1):
+        with pytest.raises(WrongPayee):
+            dana.purse.pay(dana.purse.invoice(amount_tiyn))
     assert dana.element.counters() == (0, 0)
 
 
