@@ -385,7 +385,7 @@ def test_a_consistent_forgery_lacks_the_signatures_of_owners(scene: Scene, forge
         assert ledger.store.size() == len(steps), "so consistent that the operator could run it"
     with pytest.raises(LedgerCorrupt) as refusal:
         audit_file(path, scene.world.network)
-    assert (refusal.value.values["where"], refusal.value.values["code"]) == (f"entry {index}", code)
+    assert (refusal.value.values["where"], refusal.value.values["cause"]) == (f"entry {index}", code)
 
 
 def test_the_forger_writes_ledgers_that_would_pass(scene: Scene) -> None:

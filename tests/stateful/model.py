@@ -599,12 +599,12 @@ class Model:
         payer, payee = self.certificates.get(terms["payer"]), self.certificates.get(terms["payee"])
         if payer is None or payee is None:
             raise Refused("not_enrolled")
-        leaves = [self._known_leaf(name) for name in part["inputs"]]
         revoked_at = self.revoked_at(payer.key)
         if revoked_at is not None:
             deadline = revoked_at + self.policy["trust_list_days"] * DAY_S
             if terms["trust_list"] > revoked_at or self.time > deadline:
                 raise Refused("certificate_revoked")
+        leaves = [self._known_leaf(name) for name in part["inputs"]]
         if terms["ledger_time"] > self.time or terms["trust_list"] > self.time:
             raise Refused("malformed")
         return self.outcome(part, payer, payee, leaves)

@@ -50,7 +50,7 @@ def test_keys_are_encrypted_and_their_owners_only_and_never_printed(tenge: Run, 
         publics[role] = SigningKey(seed).public.hex()
         for written in (done.out, done.err, (tmp_path / "mine" / "ledger.db").read_bytes().hex()):
             assert seed.hex() not in written
-        with pytest.raises(ValueError, match="password"):
+        with pytest.raises(ValueError):  # about the password, or, one time in 256, about what it decrypts to
             load_pem_private_key(pem, b"another")
     assert publics["governor"] == root
     assert PASSPHRASE not in done.out + done.err

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cbdc.errors import (
+    CertificateExpired,
     CertificateRevoked,
     InsufficientFunds,
     LedgerBusy,
@@ -30,6 +31,7 @@ from cbdc.log.receipts import Receipt
 from cbdc.messages.message import decode
 from tests.support import seed
 from tests.wallet.town import DAY_S, FUNDS_TIYN, Cable, Town
+from wallet.bank import CERTIFICATE_DAYS
 from wallet.customer import Customer
 from wallet.purse import Status
 from wallet.scenarios.economy import _PASSWORD
@@ -452,6 +454,59 @@ def test_an_unload_beside_expired_meals_stops_nothing(found: Found) -> None:
     town.pass_time(60)
     town.sync("dana")
     assert sum(town.held("dana")) == FUNDS_TIYN
+
+
+def in_debt(found: Found) -> Town:
+    """dana and a clone have paid 100 twice; the bank owes that to the pool. honest has 100 in the purse."""
+    town = found("dana", "erlan", "farida", "honest", reserve="0")
+    for name in ("dana", "honest"):
+        town[name].load(town.port, 100_00)
+    town.clone("dana", "clone")
+    town.pay_offline("dana", "erlan", 100_00)
+    town.pay_offline("clone", "farida", 100_00)
+    town.sync("erlan", "farida")
+    assert town.economy.queries.reserve("altyn").claims_tiyn == 100_00
+    return town
+
+
+def expired(found: Found) -> Town:
+    """honest loaded 100 on the last day of the purse's certificate, and that day is over."""
+    town = found("honest")
+    town.pass_time(CERTIFICATE_DAYS * DAY_S - 60)
+    town["honest"].load(town.port, 100_00)
+    town.pass_time(120)
+    return town
+
+
+def frozen(found: Found) -> Town:
+    town = found("honest")
+    town["honest"].load(town.port, 100_00)
+    town.pass_time(60)
+    town.bank.revoke(town.port, town["honest"].element.public_key, "lost")
+    town.pass_time(60)
+    return town
+
+
+@pytest.mark.parametrize(
+    ("set_up", "error"), [(in_debt, ReserveShort), (expired, CertificateExpired), (frozen, CertificateRevoked)]
+)
+def test_what_the_ledger_would_not_renew_is_not_signed_away(
+    found: Found, set_up: Callable[[Found], Town], error: type[TengeError]
+) -> None:
+    town = set_up(found)
+    honest = town["honest"]
+    honest.sync(town.port)
+    with pytest.raises(error):
+        honest.unload(town.port, 40_00)
+    ((name, token),) = honest.purse.tokens().items()
+    assert (token.amount_tiyn, honest.element.has_spent(name)) == (100_00, False)
+    assert town.held("honest")[1:] == (100_00, 0)
+
+
+def test_a_bank_in_debt_keeps_nobody_from_taking_all_out(found: Found) -> None:
+    town = in_debt(found)
+    town["honest"].unload(town.port, 100_00)
+    assert town.held("honest") == (FUNDS_TIYN, 0, 0)
 
 
 # --- the bank's desk ---------------------------------------------------------------------------

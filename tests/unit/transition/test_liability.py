@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cbdc.errors import CertificateRevoked, Replayed, TooLate
+from cbdc.errors import CertificateRevoked, Replayed
 from cbdc.policy import DAY_S, Policy
 from tests.support import Customer, World
 from tests.unit.helpers import (
@@ -178,7 +178,7 @@ def test_a_final_seizure_is_not_released(fork: Fork) -> None:
     fork.settle()
     world.now_s += FINAL_S
     sweep(world, paid(world, fork.to_b, 1))
-    with refuses(world, TooLate):
+    with refuses(world, CertificateRevoked):  # certificates come before time, and the fork revoked his
         world.reconcile(change_to_b)
     assert debt_of(world, fork.a) == 5_000
 
