@@ -221,6 +221,8 @@ class Customer(OnlineWallet):
             part = evidence[start : start + MAX_EVIDENCE]
             try:
                 port.submit(build(Kind.RECONCILE, Reconcile(tuple(part)), [], self.network))
+            except Unreachable:
+                raise  # nothing was decided, so nothing may be forgotten
             except TengeError as error:
                 refused.append((ids[start], error.code))
         known = [payment_id for payment_id in ids if self._is_known(port, payment_id)]
