@@ -55,7 +55,7 @@ class Ledger:
         self._writer = Writer(store, identity, faults)
         self._reader = SqliteStore.read(store.path, caching=True)
         self._decider = Decider(self._reader, self._writer, clock)
-        self._submissions: queue.Queue[Submission | None] = queue.Queue(MAX_QUEUED)
+        self._submissions: queue.SimpleQueue[Submission | None] = queue.SimpleQueue()
         self._groups: queue.Queue[Group | None] = queue.Queue(_GROUPS_AHEAD)
         self._decided: queue.Queue[Decided | None] = queue.Queue()
         self._stopped: str | None = None
@@ -102,10 +102,9 @@ class Ledger:
         with self._gate:  # nothing is queued behind the end
             if self._closing or self._stopped is not None:
                 raise Unreachable("the ledger has stopped", reason=self._stopped or "closed")
-            try:
-                self._submissions.put_nowait(Submission(bytes(raw), answer))
-            except queue.Full:
-                raise Overloaded("the ledger's queue is full, try again", limit=MAX_QUEUED) from None
+            if self._submissions.qsize() >= MAX_QUEUED:
+                raise Overloaded("the ledger's queue is full, try again", limit=MAX_QUEUED)
+            self._submissions.put(Submission(bytes(raw), answer))
         return answer
 
     # --- decode and verify ---------------------------------------------------------------------
@@ -114,8 +113,9 @@ class Ledger:
         stopping = False
         while not stopping:
             taken = [self._submissions.get()]
-            while len(taken) < MAX_BATCH and taken[-1] is not _STOP and not self._submissions.empty():
-                taken.append(self._submissions.get_nowait())
+            # only this thread takes, so what is counted as waiting is there
+            waiting = min(self._submissions.qsize(), MAX_BATCH - 1)
+            taken += [self._submissions.get() for _ in range(waiting)]
             stopping = taken[-1] is _STOP
             group = [submission for submission in taken if submission is not _STOP]
             if group:

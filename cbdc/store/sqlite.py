@@ -29,6 +29,10 @@ _CACHED_TABLES: Final = frozenset(
 _ROWS_AT_ONCE: Final = 512
 """Rows in one statement: six columns each stay well below SQLite's 32,766 parameters."""
 
+_WAL_PAGES: Final = 8_000
+"""Pages in the write-ahead log before they are copied home: some groups' worth, so that a page changed by several of
+them is copied once. 32 MB at most."""
+
 META_NAMES: Final = frozenset({"lattice_sum", "ledger_time_s"})
 _MAX_CACHED: Final = 100_000
 _PREFETCH: Final = 250
@@ -106,6 +110,7 @@ class SqliteStore:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA cache_size=-65536")
+            connection.execute(f"PRAGMA wal_autocheckpoint={_WAL_PAGES}")
             migrations.apply(sqlite_utils.Database(connection))
             return cls(path, connection, lock)
         except (sqlite3.DatabaseError, UnicodeError) as error:
