@@ -71,7 +71,8 @@ class Token(Record):
 class OfflineToken(Record):
     """An offline output, kept after it was spent: ``spenders`` are the ids of all that spent it, sorted.
 
-    ``hops`` counts changes of owner since the load. After ``final_at_s`` a live one is ``returned`` online.
+    ``hops`` counts changes of owner since the load. After ``final_at_s`` a live one is ``returned`` online. A ``void``
+    one was made by a payment that does not count, as its acceptor could know; it is kept because he passed it on.
     """
 
     owner: bytes
@@ -82,10 +83,16 @@ class OfflineToken(Record):
     hops: int
     spenders: list[bytes]
     returned: bool
+    void: bool = False
 
     @property
     def is_live(self) -> bool:
-        return not self.spenders and not self.returned
+        return not self.spenders and not self.returned and not self.void
+
+    @property
+    def costs_owner(self) -> bool:
+        """Whether one more spend is one too many: it was spent before, or never was money."""
+        return bool(self.spenders) or self.void
 
 
 @dataclass(frozen=True, slots=True)

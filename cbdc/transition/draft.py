@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import TypeVar
 
@@ -111,6 +112,14 @@ class Draft:
         if key not in self._changes and self.view.get(key) is None:
             self._offline.setdefault(token.owner, []).append(outpoint)
         self._put(Table.OFFLINE, outpoint, token)
+
+    def forget_unspent(self, outpoints: Iterable[bytes]) -> None:
+        """Take outputs back that this draft made and nothing spent; what the view has, or is spent, stays."""
+        for name in outpoints:
+            token = self.offline(name)
+            if token is not None and not token.spenders and self.view.get((Table.OFFLINE, name)) is None:
+                del self._changes[Table.OFFLINE, name]
+                self._offline[token.owner].remove(name)
 
     def live_offline_of(self, owner: bytes) -> dict[bytes, OfflineToken]:
         """The live offline outputs of a purse key, by outpoint."""

@@ -1,6 +1,6 @@
 """Who pays for a fork: cover, seizure, debt and reserve (design section 6, rules 2 to 4).
 
-All of it is a function of the evidence alone. For every purse that spent an output more than once:
+All of it is a function of the evidence alone. For every purse that spent an output more than once, or a void one:
 ``excess`` is what its further spends were worth; ``seized`` is what its own live leaves are worth, up to the
 excess. The bank's net reserve is what it topped up, less its purses' excess, plus what was seized; below zero
 it is the bank's debt to the offline pool.
@@ -16,8 +16,12 @@ from cbdc.transition.draft import Draft
 from cbdc.transition.network import revoke_certificate
 
 
-def charge_fork(draft: Draft, payer: Certificate, excess_tiyn: int, time_s: int) -> None:
-    """One more spend of an output worth ``excess_tiyn`` has come to light: the payer owes it, its bank covers it."""
+def charge(draft: Draft, payer: Certificate, excess_tiyn: int, time_s: int) -> None:
+    """A spend too many of an output worth ``excess_tiyn`` has come to light: the payer owes it, its bank covers it.
+
+    It is one too many if the output was spent before (a fork), or if it is void: then the payer had accepted what he
+    could know does not count, and passed it on (rule 5).
+    """
     culprit = draft.culprit(payer.key) or Culprit(payer.bank, 0, 0, 0)
     draft.put_culprit(payer.key, replace(culprit, excess_tiyn=culprit.excess_tiyn + excess_tiyn))
     before = draft.reserve(payer.bank)

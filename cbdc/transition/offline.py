@@ -169,6 +169,7 @@ def reconcile(draft: Draft, verified: Verified, time_s: int) -> tuple[tuple[tupl
     """
     parts = verified.parts or (verified,)
     refused: list[tuple[bytes, TengeError]] = []
+    void: list[bytes] = []
     known = 0
     if verified.parts:
         if draft.view.consumers_of(verified.id):
@@ -176,9 +177,10 @@ def reconcile(draft: Draft, verified: Verified, time_s: int) -> tuple[tuple[tupl
         draft.note(verified.id)
     for part in _ancestors_first(parts):
         try:
-            known += not _payment(draft, part, time_s)
+            known += not _payment(draft, part, time_s, void)
         except TengeError as error:
             refused.append((part.id, error))
+    draft.forget_unspent(void)
     if known + len(refused) == len(parts):
         raise refused[0][1] if refused else Replayed("all of this evidence is known", payments=known)
     return tuple(refused), known
@@ -199,8 +201,12 @@ def _transfer(message: Verified) -> tuple[Transfer, OfflineTerms]:
     return message.body, message.body.terms
 
 
-def _payment(draft: Draft, message: Verified, time_s: int) -> bool:
-    """Take in one payment; False if it is known already."""
+def _payment(draft: Draft, message: Verified, time_s: int, void: list[bytes]) -> bool:
+    """Take in one payment; False if it is known already.
+
+    One against the deny-list is refused, but if nothing else is wrong with it its outputs stand as void until the whole
+    evidence is taken in, so that an honest holder further down the chain is paid (rule 5); ``void`` gets their names.
+    """
     body, terms = _transfer(message)
     payer_key = guards.only_signer(message.signers)
     draft.certificate_of(payer_key, HolderKind.PURSE)
@@ -208,38 +214,64 @@ def _payment(draft: Draft, message: Verified, time_s: int) -> bool:
     payee = draft.certificate(terms.payee_certificate)
     if any(token and message.id in token.spenders for token in map(draft.offline, body.inputs)):
         return False
-    _check_not_revoked(draft, payer, terms.trust_list_s, time_s)
-    inputs = [_evidence_input(draft, name, time_s) for name in body.inputs]
-    if max(terms.ledger_time_s, terms.trust_list_s) > time_s:
-        raise Malformed("the payment names a ledger time that has not come", found=terms.ledger_time_s, now=time_s)
-    trust_list_days = draft.policy().trust_list_days
-    tokens = judge(
-        body, terms, frozenset({payer_key}), inputs, Parties(payer, payee), draft.definition, trust_list_days
-    )
+    fault = _revocation(draft, payer, terms.trust_list_s, time_s)
+    try:
+        inputs, tokens = _judged(draft, message, Parties(payer, payee), time_s)
+    except TengeError:
+        if fault is not None:  # the guard that stands first names the refusal
+            raise fault from None
+        raise
+    names = [outpoint(message.id, index) for index in range(len(tokens))]
+    if fault is not None:
+        void += _put_void(draft, names, tokens)
+        raise fault
     for name, token in zip(body.inputs, inputs, strict=True):
         draft.put_offline(name, replace(token, spenders=sorted([*token.spenders, message.id])))
         draft.consume_offline(name, message.id)
-    for index, made in enumerate(tokens):
-        draft.put_offline(outpoint(message.id, index), made)
+    for name, made in zip(names, tokens, strict=True):
+        draft.put_offline(name, made)
     for token in inputs:
-        if token.spenders:
-            liability.charge_fork(draft, payer, token.amount_tiyn, time_s)
+        if token.costs_owner:
+            liability.charge(draft, payer, token.amount_tiyn, time_s)
     for purse_key in (payer.key, payee.key):
         liability.seize(draft, purse_key)
     return True
 
 
-def _check_not_revoked(draft: Draft, payer: Certificate, trust_list_s: int, time_s: int) -> None:
+def _judged(
+    draft: Draft, message: Verified, parties: Parties, time_s: int
+) -> tuple[list[OfflineToken], list[OfflineToken]]:
+    """The tokens that a payment spends and those that it makes, if everything but revocation is in order."""
+    body, terms = _transfer(message)
+    inputs = [_evidence_input(draft, name, time_s) for name in body.inputs]
+    if max(terms.ledger_time_s, terms.trust_list_s) > time_s:
+        raise Malformed("the payment names a ledger time that has not come", found=terms.ledger_time_s, now=time_s)
+    trust_list_days = draft.policy().trust_list_days
+    return inputs, judge(body, terms, message.signers, inputs, parties, draft.definition, trust_list_days)
+
+
+def _put_void(draft: Draft, names: list[bytes], tokens: list[OfflineToken]) -> list[bytes]:
+    """Let the outputs of a payment at fault stand as void; the names of those that were not there before."""
+    fresh = [(name, token) for name, token in zip(names, tokens, strict=True) if draft.offline(name) is None]
+    for name, token in fresh:
+        draft.put_offline(name, replace(token, void=True))
+    return [name for name, _ in fresh]
+
+
+def _revocation(draft: Draft, payer: Certificate, trust_list_s: int, time_s: int) -> CertificateRevoked | None:
     """Rule 5: a revoked purse's payment counts if its payee could not know yet and it arrives in time.
+
+    Else its acceptor is at fault, and this is why.
 
     A list of the very second of the revocation may have been signed before it, so it counts as older; otherwise two
     honest payees of one second would fare differently by the order in which their evidence arrives.
     """
     revoked_at_s = draft.denied_at_s(payer.id)
     if revoked_at_s is None:
-        return
+        return None
     deadline_s = revoked_at_s + draft.policy().trust_list_days * DAY_S
-    if trust_list_s > revoked_at_s or time_s > deadline_s:
-        raise CertificateRevoked(
-            "the payer's purse was revoked", revoked_at_s=revoked_at_s, trust_list_s=trust_list_s, until_s=deadline_s
-        )
+    if trust_list_s <= revoked_at_s and time_s <= deadline_s:
+        return None
+    return CertificateRevoked(
+        "the payer's purse was revoked", revoked_at_s=revoked_at_s, trust_list_s=trust_list_s, until_s=deadline_s
+    )

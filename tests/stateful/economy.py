@@ -189,7 +189,7 @@ class Economy(RuleBasedStateMachine):
         assert {n: (t.owner, t.amount_tiyn, t.purpose) for n, t in tokens.items()} == model.tokens
         leaves = {name: OfflineToken.decode(value) for (_, name), value in store.records(Table.OFFLINE)}
         as_plain = {
-            name: (t.owner, t.amount_tiyn, t.purpose, t.spend_until_s, t.final_at_s, t.hops)
+            name: (t.owner, t.amount_tiyn, t.purpose, t.spend_until_s, t.final_at_s, t.hops, t.void)
             for name, t in leaves.items()
         }
         assert as_plain == model.outputs()

@@ -68,6 +68,8 @@ class Leaf(NamedTuple):
     spend_until: int
     final_at: int
     hops: int
+    void: bool = False
+    """Made by a payment whose acceptor was at fault: no money, but what is spent of it must be made good."""
 
 
 @dataclass
@@ -108,6 +110,8 @@ class Model:
     loads: dict[bytes, Leaf] = field(default_factory=dict)
     evidence: list[Message] = field(default_factory=list)
     """E, in order of arrival: payments and unloads."""
+    void: dict[bytes, Leaf] = field(default_factory=dict)
+    """Rule 5: outputs of payments at fault that somebody further down the chain took in good faith."""
     finals: list[tuple[bytes, int]] = field(default_factory=list)
     """(leaf, size of E at that time), in the order in which leaves were swept."""
 
@@ -167,7 +171,8 @@ class Model:
         times = [time for denied, time in self.denied if self.certificates[denied].key == key]
         for name, leaf in self.outputs().items():
             if leaf.owner == key:
-                times += [spend["arrived"] for spend in self.evidence if name in spend["inputs"]][1:2]
+                first_too_many = 0 if leaf.void else 1
+                times += [spend["arrived"] for spend in self.evidence if name in spend["inputs"]][first_too_many:]
         return min(times, default=None)
 
     def revoked(self) -> set[bytes]:
@@ -585,6 +590,8 @@ class Model:
             else:
                 self._enter(ready, made)
                 taken.append(ready["id"])
+        spent = {name for spend in self.evidence for name in spend["inputs"]}
+        self.void = {name: leaf for name, leaf in self.void.items() if name in spent}
         if not taken:
             codes = frozenset[str]().union(*(refusal.codes for refusal in refused.values()))
             raise Refused(*(codes or {"replayed"}))
@@ -599,15 +606,28 @@ class Model:
         payer, payee = self.certificates.get(terms["payer"]), self.certificates.get(terms["payee"])
         if payer is None or payee is None:
             raise Refused("not_enrolled")
+        at_fault = self._is_at_fault(payer, terms["trust_list"])
+        try:
+            leaves = [self._known_leaf(name) for name in part["inputs"]]
+            if terms["ledger_time"] > self.time or terms["trust_list"] > self.time:
+                raise Refused("malformed")
+            made = self.outcome(part, payer, payee, leaves)
+        except Refused:
+            if at_fault:
+                raise Refused("certificate_revoked") from None
+            raise
+        if at_fault:
+            for index, leaf in enumerate(made):
+                self.void.setdefault(outpoint(part["id"], index), leaf._replace(void=True))
+            raise Refused("certificate_revoked")
+        return made
+
+    def _is_at_fault(self, payer: Certificate, trust_list: int) -> bool:
+        """Rule 5: the payer was revoked, and its payee could know or came too late."""
         revoked_at = self.revoked_at(payer.key)
-        if revoked_at is not None:
-            deadline = revoked_at + self.policy["trust_list_days"] * DAY_S
-            if terms["trust_list"] > revoked_at or self.time > deadline:
-                raise Refused("certificate_revoked")
-        leaves = [self._known_leaf(name) for name in part["inputs"]]
-        if terms["ledger_time"] > self.time or terms["trust_list"] > self.time:
-            raise Refused("malformed")
-        return self.outcome(part, payer, payee, leaves)
+        if revoked_at is None:
+            return False
+        return trust_list > revoked_at or self.time > revoked_at + self.policy["trust_list_days"] * DAY_S
 
     def outcome(self, part: Message, payer: Certificate, payee: Certificate, leaves: list[Leaf]) -> list[Leaf]:
         """What two devices can judge by themselves."""
@@ -684,7 +704,7 @@ class Model:
 
     def outputs(self) -> dict[bytes, Leaf]:
         """Every offline output there ever was."""
-        found = dict(self.loads)
+        found = self.loads | self.void
         for spend in self.evidence:
             found |= {outpoint(spend["id"], index): leaf for index, leaf in enumerate(spend["made"])}
         return found
@@ -692,7 +712,7 @@ class Model:
     def live(self) -> dict[bytes, Leaf]:
         """Rule 1: what nothing in E spends and no sweep returned."""
         gone = {name for spend in self.evidence for name in spend["inputs"]} | set(dict(self.finals))
-        return {name: leaf for name, leaf in self.outputs().items() if name not in gone}
+        return {name: leaf for name, leaf in self.outputs().items() if name not in gone and not leaf.void}
 
     def forked(self, size: int | None = None) -> dict[bytes, int]:
         """Rule 2: outputs with more than one spend among the first ``size`` of E, and how many more."""
@@ -704,6 +724,9 @@ class Model:
         outputs, excess = self.outputs(), Counter[bytes]()
         for name, more in self.forked(size).items():
             excess[outputs[name].owner] += more * outputs[name].amount
+        for name in {name for spend in self.evidence[:size] for name in spend["inputs"]}:  # rule 5: the first as well
+            if outputs[name].void:
+                excess[outputs[name].owner] += outputs[name].amount
         return excess
 
     def _kept(self) -> dict[bytes, int]:

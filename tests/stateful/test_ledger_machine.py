@@ -68,6 +68,26 @@ class OfflineMachine(Economy):
         if swept:
             self.sweep_all()
 
+    @precondition(lambda self: self.spendable())
+    @rule(data=st.data(), late=st.booleans(), times=st.integers(1, 2), alone_first=st.booleans())
+    def a_payment_at_fault_is_passed_on(self, data: Data, late: bool, times: int, alone_first: bool) -> None:
+        """A revoked purse pays; whoever takes it, knowing better or syncing too late, passes the money on (rule 5)."""
+        leaves = self.spendable()
+        first = self.pick(data, leaves)
+        person = self.purses()[leaves[first].owner]
+        lost = bodies.Revoke(person.certificate(self.network).id, f"lost {self.nonce().hex()}")
+        self.do(Kind.REVOKE, lost, self.banks[person.bank])
+        self.now_s += 1
+        faulty = plain(self.sign_payment(data, {first: leaves[first]}, ""), self.network)["id"]
+        made = {name: leaf for name, leaf in self.unseen.items() if name[:32] == faulty}
+        if not made:
+            return
+        self.now_s += 4 * DAY_S if late else 0
+        if alone_first:
+            self.bring(data, [faulty], with_ancestry=True, bare=True)
+        for raw in [self.sign_payment(data, made, "") for _ in range(times)]:
+            self.bring(data, [plain(raw, self.network)["id"]], with_ancestry=True, bare=False)
+
     @precondition(lambda self: self.known_leaves())
     @rule(data=st.data())
     def forge_payment(self, data: Data) -> None:

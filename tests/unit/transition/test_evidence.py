@@ -55,6 +55,7 @@ from tests.unit.helpers import (
     reserve_of,
     revoke,
     sponsored,
+    sweep,
     unload,
     wallet_id,
 )
@@ -501,6 +502,110 @@ def test_a_payee_who_could_know_is_not_paid(world: World, aida: Customer, bolat:
     world.now_s += 1
     with refuses(world, CertificateRevoked, revoked_at_s=NOW_S, trust_list_s=NOW_S + 1):
         world.reconcile(pay(world, aida, bolat, leaf, 900))
+
+
+# --- rule 5: an acceptor at fault, and the honest holders behind him ----------------------------
+
+
+def at_fault(world: World, aida: Customer, bolat: Customer, amount_tiyn: int = 900) -> tuple[bytes, bytes]:
+    """A leaf of a revoked purse, and its payment to an acceptor who could have known; neither is shown yet."""
+    leaf = world.load(aida, amount_tiyn)
+    revoke(world, aida)
+    world.now_s += 1
+    return leaf, pay(world, aida, bolat, leaf, amount_tiyn)
+
+
+def handed_on(
+    world: World,
+    payment: bytes,
+    payer: Customer,
+    payee: Customer,
+    amount_tiyn: int,
+    change_tiyn: int = 0,
+    **terms: object,
+) -> bytes:
+    """The acceptor of ``payment`` pays with what it gave him, at hop 2."""
+    return pay(world, payer, payee, paid(world, payment), amount_tiyn, change_tiyn, hop=2, **terms)
+
+
+def test_an_honest_holder_behind_an_acceptor_at_fault_is_paid(
+    world: World, aida: Customer, bolat: Customer, dana: Customer
+) -> None:
+    world.set_reserve("altyn", 5_000)
+    leaf, faulty = at_fault(world, aida, bolat)
+    delta = world.reconcile(handed_on(world, faulty, bolat, dana, 600, 300), faulty)
+    assert [(name, type(error)) for name, error in delta.refused] == [(world.message_id(faulty), CertificateRevoked)]
+    assert world.live_tiyn(dana.purse.public) == 600
+    # the value is the acceptor's debt, and what he still holds of it is seized
+    assert debt_of(world, bolat) == 900 - 300
+    assert reserve_of(world, "altyn").reserve_tiyn == 5_000 - 600
+    # the revoked purse's own token is untouched: its owner gets it back at final_at
+    assert world.live_tiyn(aida.purse.public) == 900
+    assert not debt_of(world, aida)
+    kept = world.leaf(leaf)
+    assert kept is not None
+    assert kept.spenders == []
+
+
+def test_a_payment_at_fault_alone_leaves_no_trace(world: World, aida: Customer, bolat: Customer) -> None:
+    _, faulty = at_fault(world, aida, bolat)
+    with refuses(world, CertificateRevoked):
+        world.reconcile(faulty)
+    assert world.leaf(paid(world, faulty)) is None
+
+
+def test_the_holder_behind_needs_the_payment_at_fault_as_ancestry(
+    world: World, aida: Customer, bolat: Customer, dana: Customer
+) -> None:
+    _, faulty = at_fault(world, aida, bolat)
+    with refuses(world, AncestryBroken):
+        world.reconcile(handed_on(world, faulty, bolat, dana, 900))
+
+
+def test_payments_behind_an_acceptor_at_fault_in_every_order() -> None:
+    roots = set()
+    for order in permutations(range(4)):
+        world = World.founded("altyn", "kumis")
+        aida, bolat, dana = (world.customer(name) for name in ("aida", "bolat", "dana"))
+        world.set_reserve("altyn", 5_000)
+        _, faulty = at_fault(world, aida, bolat)
+        first = handed_on(world, faulty, bolat, dana, 600, 300)
+        again = handed_on(world, faulty, bolat, dana, 900, salt="again")
+        onward = pay(world, dana, bolat, paid(world, first), 600, hop=3)
+        groups = [[faulty, first], [faulty, again], [faulty, first, onward], [faulty]]
+        for index in order:
+            with suppress(CertificateRevoked, Replayed):
+                world.reconcile(*groups[index])
+        roots.add(world.root())
+        assert world.live_tiyn(bolat.purse.public) + world.live_tiyn(dana.purse.public) == 1_800
+        assert debt_of(world, bolat) == 1_800 - 900  # void money spent twice, less his seized leaves of 300 and 600
+    assert len(roots) == 1
+
+
+def test_a_void_output_is_no_ones_to_unload_or_to_return(
+    world: World, aida: Customer, bolat: Customer, dana: Customer
+) -> None:
+    _, faulty = at_fault(world, aida, bolat)
+    world.reconcile(faulty, handed_on(world, faulty, bolat, dana, 900))
+    void = world.leaf(paid(world, faulty))
+    assert void is not None
+    assert void.void
+    assert not void.is_live
+    world.now_s = void.final_at_s
+    with refuses(world, RoleRefused):
+        sweep(world, paid(world, faulty))
+
+
+def test_an_acceptor_of_forged_money_leaves_nothing_to_those_behind_him(
+    world: World, aida: Customer, bolat: Customer, dana: Customer
+) -> None:
+    """What shows in the bytes, everybody behind could see as well (rule 6): no one is paid for it."""
+    leaf = world.load(aida, 900)
+    revoke(world, aida)
+    world.now_s += 1
+    too_much = pay(world, aida, bolat, leaf, 950)
+    with refuses(world, CertificateRevoked):
+        world.reconcile(too_much, handed_on(world, too_much, bolat, dana, 950))
 
 
 @pytest.mark.parametrize("age_s", [0, 1])
