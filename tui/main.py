@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from tui.commands import bench, ledger, scenario
+from tui.commands import bench, fraud, ledger, scenario
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -14,6 +14,7 @@ app = typer.Typer(
 )
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(scenario.app, name="scenario")
+app.add_typer(fraud.app, name="fraud")
 app.command("demo")(scenario.demo)
 app.command("bench")(bench.bench)
 

@@ -81,9 +81,9 @@ def status(where: Where, as_json: Json = False) -> None:
         tenge ledger status /tmp/market/ledger
     """
     with refusals(as_json):
-        store = SqliteStore.read(_path(where))
+        store = SqliteStore.read(ledger_path(where))
         latest = store.latest_checkpoint()
-        report = auditor.report_supply(store, _root(where, None))
+        report = auditor.report_supply(store, pinned_root(where, None))
         facts: dict[str, Any] = {
             "entries": store.size(),
             "ledger_time_s": store.stored_ledger_time_s(),
@@ -107,12 +107,12 @@ def verify(where: Where, root: Root = None, as_json: Json = False) -> None:
         tenge ledger verify /tmp/market/ledger
     """
     with refusals(as_json):
-        store = SqliteStore.read(_path(where))
+        store = SqliteStore.read(ledger_path(where))
         columns = (*Progress.get_default_columns(), TextColumn("{task.completed} entries"))
         with Progress(*columns, console=err, transient=True, disable=as_json or not err.is_terminal) as progress:
             task = progress.add_task("re-executing", total=None)
             verdict = auditor.verify_ledger(
-                store, _root(where, root), lambda done, total: progress.update(task, completed=done, total=total)
+                store, pinned_root(where, root), lambda done, total: progress.update(task, completed=done, total=total)
             )
         store.close()
         facts = {
@@ -144,8 +144,8 @@ def audit(where: Where, as_json: Json = False) -> None:
         tenge ledger audit /tmp/market/ledger
     """
     with refusals(as_json):
-        store = SqliteStore.read(_path(where))
-        report = auditor.report_supply(store, _root(where, None))
+        store = SqliteStore.read(ledger_path(where))
+        report = auditor.report_supply(store, pinned_root(where, None))
         store.close()
         s = report.supply
         pools = {
@@ -183,7 +183,7 @@ def export(
         tenge ledger export /tmp/market/ledger --out log.jsonl
     """
     with refusals(False):
-        store, root = SqliteStore.read(_path(where)), _root(where, None)
+        store, root = SqliteStore.read(ledger_path(where)), pinned_root(where, None)
         target = to.open("w", encoding="utf-8") if to else sys.stdout
         try:
             notes = dict(store.checkpoints())
@@ -204,15 +204,16 @@ def export(
 # --- where things are --------------------------------------------------------------------------
 
 
-def _path(where: Path) -> Path:
+def ledger_path(where: Path) -> Path:
+    """The ledger's file: in a directory, or named itself."""
     return where / "ledger.db" if where.is_dir() else where
 
 
-def _root(where: Path, given: str | None) -> bytes:
+def pinned_root(where: Path, given: str | None) -> bytes:
     """The pinned root key: as given, or from root.pub beside the ledger."""
     text = given
     if text is None:
-        pin = _path(where).with_name("root.pub")
+        pin = ledger_path(where).with_name("root.pub")
         if not pin.is_file():
             raise LedgerCorrupt("there is no pinned root key: give --root", path=pin)
         text = pin.read_text(encoding="ascii").strip()
