@@ -19,6 +19,7 @@ class Kind(Enum):
     REDEEM = "application/tenge-redeem+cbor"
     TRANSFER = "application/tenge-transfer+cbor"
     RESERVE = "application/tenge-reserve+cbor"
+    REPAY = "application/tenge-repay+cbor"
     LOAD = "application/tenge-load+cbor"
     UNLOAD = "application/tenge-unload+cbor"
     RECONCILE = "application/tenge-reconcile+cbor"

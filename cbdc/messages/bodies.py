@@ -10,6 +10,7 @@ from cbdc.errors import Malformed
 from cbdc.formats import cbor, certificates, cose, x509
 from cbdc.formats.certificates import Certificate
 from cbdc.formats.compact import Compact
+from cbdc.formats.ed25519 import PUBLIC_KEY_BYTES
 from cbdc.formats.hashing import HASH_BYTES
 from cbdc.formats.tokens import OUTPOINT_BYTES, Output
 from cbdc.limits import (
@@ -137,6 +138,22 @@ class Reserve(Spend):
     def from_cbor(cls, value: cbor.Value) -> Reserve:
         *spend, amount = cbor.array(value, "reserve", 4)
         return cls(*_spend(spend, least=0), _amount(amount))
+
+
+@dataclass(frozen=True, slots=True)
+class Repay(Spend):
+    """``amount_tiyn`` of somebody's free tenge pays the debt of a purse (its key) to its bank's reserve."""
+
+    purse: bytes
+    amount_tiyn: int
+
+    def to_cbor(self) -> cbor.Value:
+        return [*self._head(), self.purse, self.amount_tiyn]
+
+    @classmethod
+    def from_cbor(cls, value: cbor.Value) -> Repay:
+        *spend, purse, amount = cbor.array(value, "repay", 5)
+        return cls(*_spend(spend, least=0), cbor.byte_string(purse, "purse key", PUBLIC_KEY_BYTES), _amount(amount))
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ _READERS: Final[dict[Kind, Callable[[cbor.Value], Body]]] = {
     Kind.REDEEM: bodies.Redeem.from_cbor,
     Kind.TRANSFER: bodies.Transfer.from_cbor,
     Kind.RESERVE: bodies.Reserve.from_cbor,
+    Kind.REPAY: bodies.Repay.from_cbor,
     Kind.LOAD: bodies.Load.from_cbor,
     Kind.UNLOAD: bodies.Unload.from_cbor,
     Kind.RECONCILE: bodies.Reconcile.from_cbor,

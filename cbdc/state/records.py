@@ -32,6 +32,7 @@ class Table(IntEnum):
     NETWORK = 11  # empty
     DONE = 12  # id of a message that has no inputs, so that it counts once
     DENIED = 13  # certificate id
+    DEBTOR = 14  # account
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +172,7 @@ class BankReserve(Record):
 
 @dataclass(frozen=True, slots=True)
 class Culprit(Record):
-    """A purse that spent an output more than once. ``settled_tiyn`` was seized from leaves that are final."""
+    """A purse that spent an output more than once. ``settled_tiyn`` was seized from final leaves, or repaid."""
 
     bank: str
     excess_tiyn: int
@@ -181,6 +182,13 @@ class Culprit(Record):
     @property
     def debt_tiyn(self) -> int:
         return self.excess_tiyn - self.seized_tiyn - self.settled_tiyn
+
+
+@dataclass(frozen=True, slots=True)
+class Debtor(Record):
+    """The keys of an account's purses that spent too much, sorted: what is owed, the `Culprit` of each says."""
+
+    purses: list[bytes]
 
 
 @dataclass(frozen=True, slots=True)

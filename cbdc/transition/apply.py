@@ -57,6 +57,7 @@ _HANDLERS: Final[dict[type, Callable[[Draft, Verified, Any, int], None]]] = {
     bodies.Issue: money.issue,
     bodies.Redeem: money.redeem,
     bodies.Reserve: money.reserve,
+    bodies.Repay: money.repay,
     bodies.Transfer: money.transfer,
     Definition: programmes.define_purpose,
     bodies.Grant: programmes.grant,

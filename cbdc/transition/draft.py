@@ -14,6 +14,7 @@ from cbdc.purposes.definition import Definition
 from cbdc.state.records import (
     BankReserve,
     Culprit,
+    Debtor,
     Denial,
     Enrolment,
     HolderKind,
@@ -231,6 +232,13 @@ class Draft:
 
     def put_culprit(self, purse_key: bytes, culprit: Culprit) -> None:
         self._put(Table.CULPRIT, purse_key, culprit)
+
+    def debtor(self, account: str) -> Debtor:
+        """The purses of an account that ever spent too much."""
+        return self._read(Debtor, Table.DEBTOR, account.encode()) or Debtor([])
+
+    def put_debtor(self, account: str, debtor: Debtor) -> None:
+        self._put(Table.DEBTOR, account.encode(), debtor)
 
     def supply(self) -> Supply:
         return self._read(Supply, Table.SUPPLY, _ONLY) or Supply(0, 0, 0, 0, 0)

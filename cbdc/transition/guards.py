@@ -103,6 +103,18 @@ def may_spend(draft: Draft, signers: Iterable[bytes]) -> None:
         enrolled(draft, key)
 
 
+def owes_nothing(draft: Draft, account: str) -> None:
+    """An account gets no new purse while one of its purses owes for a fork.
+
+    Raises:
+        CertificateRevoked: one does; ``debt_tiyn`` says how much.
+    """
+    for purse_key in draft.debtor(account).purses:
+        culprit = draft.culprit(purse_key)
+        if culprit is not None and culprit.debt_tiyn:
+            raise CertificateRevoked("the account owes for a fork", account=account, debt_tiyn=culprit.debt_tiyn)
+
+
 # --- time and spending -------------------------------------------------------------------------
 
 

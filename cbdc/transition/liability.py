@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from cbdc.errors import AmountMismatch
 from cbdc.formats.certificates import Certificate
-from cbdc.state.records import BankReserve, Culprit, OfflineToken
+from cbdc.state.records import BankReserve, Culprit, Debtor, OfflineToken
 from cbdc.transition.draft import Draft
 from cbdc.transition.network import revoke_certificate
 
@@ -22,7 +23,10 @@ def charge(draft: Draft, payer: Certificate, excess_tiyn: int, time_s: int) -> N
     It is one too many if the output was spent before (a fork), or if it is void: then the payer had accepted what he
     could know does not count, and passed it on (rule 5).
     """
-    culprit = draft.culprit(payer.key) or Culprit(payer.bank, 0, 0, 0)
+    culprit = draft.culprit(payer.key)
+    if culprit is None:
+        culprit = Culprit(payer.bank, 0, 0, 0)
+        draft.put_debtor(payer.account, Debtor(sorted([*draft.debtor(payer.account).purses, payer.key])))
     draft.put_culprit(payer.key, replace(culprit, excess_tiyn=culprit.excess_tiyn + excess_tiyn))
     before = draft.reserve(payer.bank)
     put_reserve(draft, payer.bank, replace(before, excess_tiyn=before.excess_tiyn + excess_tiyn))
@@ -59,6 +63,22 @@ def settle_leaf(draft: Draft, token: OfflineToken) -> int:
     seized_tiyn = min(culprit.excess_tiyn - settled_tiyn, live_tiyn - token.amount_tiyn)
     draft.put_culprit(token.owner, replace(culprit, settled_tiyn=settled_tiyn, seized_tiyn=seized_tiyn))
     return taken_tiyn
+
+
+def repay(draft: Draft, purse_key: bytes, amount_tiyn: int) -> None:
+    """Money paid towards a purse's debt goes to its bank's reserve and counts like what was seized for good.
+
+    Raises:
+        AmountMismatch: more than the purse owes.
+    """
+    culprit = draft.culprit(purse_key)
+    debt_tiyn = culprit.debt_tiyn if culprit else 0
+    if culprit is None or amount_tiyn > debt_tiyn:
+        raise AmountMismatch("more than is owed", found=amount_tiyn, limit=debt_tiyn)
+    draft.put_culprit(purse_key, replace(culprit, settled_tiyn=culprit.settled_tiyn + amount_tiyn))
+    before = draft.reserve(culprit.bank)
+    after = replace(before, seized_tiyn=before.seized_tiyn + amount_tiyn)
+    put_reserve(draft, culprit.bank, after, paid_in_tiyn=amount_tiyn)
 
 
 def put_reserve(draft: Draft, bank: str, after: BankReserve, *, paid_in_tiyn: int = 0) -> None:

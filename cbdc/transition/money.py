@@ -1,9 +1,9 @@
-"""Money itself: issue, redeem, reserve, transfer."""
+"""Money itself: issue, redeem, reserve, repay, transfer."""
 
 from __future__ import annotations
 
 from cbdc.errors import NotOwner, PurposeMismatch, RoleRefused
-from cbdc.messages.bodies import Issue, Redeem, Reserve, Spend, Transfer
+from cbdc.messages.bodies import Issue, Redeem, Repay, Reserve, Spend, Transfer
 from cbdc.messages.message import Verified
 from cbdc.purposes.conditions import Payment
 from cbdc.purposes.marks import check_conserved, marks_after, payment_facts
@@ -45,6 +45,22 @@ def reserve(draft: Draft, verified: Verified, body: Reserve, time_s: int) -> Non
     topped_up_tiyn = before.topped_up_tiyn + body.amount_tiyn
     after = BankReserve(topped_up_tiyn, before.excess_tiyn, before.seized_tiyn)
     liability.put_reserve(draft, bank.name, after, paid_in_tiyn=body.amount_tiyn)
+
+
+def repay(draft: Draft, verified: Verified, body: Repay, time_s: int) -> None:
+    """Free tenge pays what a purse owes for its forks; anybody may pay it, never more than is owed."""
+    guards.may_spend(draft, verified.signers)
+    guards.may_hold_online(draft, body.outputs, time_s)
+    guards.still_valid(body, time_s)
+    tokens = guards.unspent(draft, body.inputs)
+    guards.owned_by_signers(tokens, verified.signers)
+    marks = [token.purpose for token in tokens] + [output.purpose for output in body.outputs]
+    if any(mark is not None for mark in marks):
+        raise PurposeMismatch("a debt is paid with free tenge")
+    check_conserved(tokens, body.outputs, body.amount_tiyn)
+    liability.repay(draft, body.purse, body.amount_tiyn)
+    guards.consume_all(draft, body.inputs, verified.id)
+    guards.create_all(draft, verified.id, body.outputs)
 
 
 def _take_out(draft: Draft, verified: Verified, body: Spend, amount_tiyn: int, bank: Participant, time_s: int) -> None:

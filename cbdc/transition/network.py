@@ -118,6 +118,7 @@ def _check_purse(draft: Draft, certificate: Certificate) -> None:
     guards.enrolled(draft, online.key)
     if online.account != certificate.account:
         raise RoleRefused("a purse returns to its own account's key", found=online.account)
+    guards.owes_nothing(draft, certificate.account)
     limits, policy = certificate.limits, draft.policy()
     if limits is None:
         return

@@ -120,6 +120,7 @@ BODIES: dict[Kind, st.SearchStrategy[Body]] = {
     Kind.REDEEM: st.builds(bodies.Redeem, *TAKEN_OUT),
     Kind.TRANSFER: st.builds(bodies.Transfer, *SPEND, st.none() | st.binary(max_size=1024), st.none() | TERMS),
     Kind.RESERVE: st.builds(bodies.Reserve, *TAKEN_OUT),
+    Kind.REPAY: st.builds(bodies.Repay, *SPEND, KEYS, AMOUNTS),
     Kind.LOAD: st.builds(bodies.Load, *SPEND),
     Kind.UNLOAD: st.builds(bodies.Unload, *SPEND),
     Kind.RECONCILE: st.builds(bodies.Reconcile, tuples(PAYMENTS)),

@@ -114,6 +114,8 @@ class Model:
     """Rule 5: outputs of payments at fault that somebody further down the chain took in good faith."""
     finals: list[tuple[bytes, int]] = field(default_factory=list)
     """(leaf, size of E at that time), in the order in which leaves were swept."""
+    repaid: list[tuple[bytes, int, int]] = field(default_factory=list)
+    """(purse, amount, number of leaves that had been swept) as debts were paid."""
 
     # --- the way in ----------------------------------------------------------------------------
 
@@ -299,17 +301,22 @@ class Model:
         elif institution := self._institution_of(certificate.key):
             raise Refused("certificate_revoked" if institution["dismissed"] else "role_refused")
         if certificate.is_purse:
-            owner = self.certificate_of(certificate.online, "wallet")
-            self._enrolled(owner.key)
-            if owner.account != certificate.account:
-                raise Refused("role_refused")
-            for what, limit in zip(("holding", "payment", "spends", "hops"), certificate.limits, strict=True):
-                if limit > self.policy[what]:
-                    raise Refused(f"limit_{what}")
+            self._check_purse(certificate)
         if certificate.id in self.certificates:
             raise Refused("replayed")
         self.certificates[certificate.id] = certificate
         self.current[certificate.key] = certificate.id
+
+    def _check_purse(self, certificate: Certificate) -> None:
+        owner = self.certificate_of(certificate.online, "wallet")
+        self._enrolled(owner.key)
+        if owner.account != certificate.account:
+            raise Refused("role_refused")
+        if any(debt and self._account_of(purse) == certificate.account for purse, (_, debt) in self.debts().items()):
+            raise Refused("certificate_revoked")
+        for what, limit in zip(("holding", "payment", "spends", "hops"), certificate.limits, strict=True):
+            if limit > self.policy[what]:
+                raise Refused(f"limit_{what}")
 
     def revoke(self, message: Message) -> None:
         bank = self._active_bank(message["signers"])
@@ -356,6 +363,22 @@ class Model:
         if any(owner != bank for owner, *_ in [*tokens, *message["outputs"]]):
             raise Refused("not_owner")
         conserved(tokens, message["outputs"], message["amount"])
+        self._spend(message)
+        self._create(message, message["outputs"])
+
+    def repay(self, message: Message) -> None:
+        self._may_spend(message["signers"])
+        self._may_hold_online(message["outputs"])
+        self._in_time(message)
+        tokens = self._unspent(message)
+        self._owners_signed(tokens, message)
+        if any(purpose is not None for *_, purpose in [*tokens, *message["outputs"]]):
+            raise Refused("purpose_mismatch")
+        conserved(tokens, message["outputs"], message["amount"])
+        _, owed = self.debts().get(message["purse"], (0, 0))
+        if message["amount"] > owed:
+            raise Refused("amount_mismatch")
+        self.repaid.append((message["purse"], message["amount"], len(self.finals)))
         self._spend(message)
         self._create(message, message["outputs"])
 
@@ -732,8 +755,10 @@ class Model:
     def _kept(self) -> dict[bytes, int]:
         """Rules 4 and 7: what of each final leaf stayed seized, as its culprit's excess stood when it was swept."""
         outputs, kept, settled = self.outputs(), {}, Counter[bytes]()
-        for name, size in self.finals:
+        for index, (name, size) in enumerate(self.finals):
             leaf = outputs[name]
+            for purse, amount, swept in self.repaid:
+                settled[purse] += amount if swept == index else 0
             kept[name] = min(leaf.amount, self.excess(size)[leaf.owner] - settled[leaf.owner])
             settled[leaf.owner] += kept[name]
         return kept
@@ -742,6 +767,8 @@ class Model:
         outputs, settled = self.outputs(), Counter[bytes]()
         for name, amount in self._kept().items():
             settled[outputs[name].owner] += amount
+        for purse, amount, _ in self.repaid:
+            settled[purse] += amount
         return settled
 
     def seized(self) -> Counter[bytes]:
@@ -762,6 +789,9 @@ class Model:
         """Rule 3."""
         debts = sum(debt for key, (_, debt) in self.debts().items() if self._bank_of(key) == bank)
         return sum(amount for name, amount in self.top_ups if name == bank) - debts
+
+    def _account_of(self, key: bytes) -> str:
+        return self.certificates[self.current[key]].account
 
     def _bank_of(self, key: bytes) -> str:
         return self.certificates[self.current[key]].bank

@@ -74,6 +74,8 @@ def _spend(spend: bodies.Spend) -> dict[str, Any]:
             return common | {"terms": _terms(spend.terms)}
         case bodies.Redeem() | bodies.Reserve():
             return common | {"amount": spend.amount_tiyn}
+        case bodies.Repay():
+            return common | {"purse": spend.purse, "amount": spend.amount_tiyn}
         case bodies.Grant():
             return common | {"purpose": spend.purpose}
         case _:

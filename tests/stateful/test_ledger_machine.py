@@ -292,6 +292,44 @@ class LedgerMachine(OfflineMachine):
         kind, make = (Kind.REDEEM, bodies.Redeem) if redeems else (Kind.RESERVE, bodies.Reserve)
         self.do(kind, make(tuple(inputs), change, self.valid_until(fault), amount), *keys)
 
+    @rule(data=st.data(), rest=st.booleans())
+    def repay(self, data: Data, rest: bool) -> None:
+        """Somebody pays a purse's debt: all of it, a part, or with one thing wrong."""
+        fault = self.fault(data, "too much", "no debt", "unsigned", "amount", "late", "marked")
+        debts = {purse: debt for purse, (_, debt) in self.model.debts().items() if debt}
+        free = [name for name, token in self.model.tokens.items() if token.purpose is None]
+        names = list(self.model.tokens) if fault == "marked" else free
+        if not debts or not names:
+            return
+        purse = STRANGER.public if fault == "no debt" else self.pick(data, debts)
+        owed = debts.get(purse, 1) + (fault == "too much")
+        name = self.pick(data, names)
+        token = self.model.tokens[name]
+        amount = min(token.amount, owed if rest else data.draw(st.integers(1, owed)))
+        left = token.amount - amount + (fault == "amount")
+        change = (Output(token.owner, left, token.purpose),) if left else ()
+        signer = STRANGER if fault == "unsigned" else self.keys()[token.owner]
+        self.do(Kind.REPAY, bodies.Repay((name,), change, self.valid_until(fault), purse, amount), signer)
+
+    @rule(data=st.data())
+    def a_debtor_gets_another_purse(self, data: Data) -> None:
+        """An account whose purse owes for a fork is certified anew: a second purse under its own online key."""
+        person = self.person(data)
+        signer = self.banks[person.bank]
+        purse = SigningKey(seed(f"another purse {self.nonce().hex()}"))
+        cwt = certificates.issue(
+            signer,
+            self.network,
+            bank=person.bank,
+            subject=person.name,
+            key=purse.public,
+            issued_s=self.now_s,
+            expires_s=LATER_S,
+            limits=PurseLimits(1000_00, 500_00, 3, 2),
+            online_key=person.key.public,
+        )
+        self.do(Kind.ENROL, bodies.Enrol((cwt,)), signer)
+
     @rule(data=st.data())
     def transfer(self, data: Data) -> None:
         """Split, merge, several owners; marked money among it or not."""

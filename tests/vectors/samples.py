@@ -171,6 +171,9 @@ def messages() -> dict[str, Sample]:
             ("altyn", "aigul online"),
         ),
         "offline-payment": offline_payment(),
+        "repay": Sample(
+            Kind.REPAY, bodies.Repay((TOKEN,), (), LATER_S, KEYS["aigul purse"].public, 100_00), ("aigul online",)
+        ),
         "reserve": Sample(Kind.RESERVE, bodies.Reserve((TOKEN,), (), LATER_S, 100_00), ("altyn",)),
         "load": Sample(Kind.LOAD, bodies.Load((TOKEN,), (loaded, to_aigul), LATER_S), ("aigul online",)),
         "unload": Sample(Kind.UNLOAD, bodies.Unload((TOKEN,), (loaded, to_aigul), LATER_S), ("aigul purse",)),
