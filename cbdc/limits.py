@@ -117,6 +117,9 @@ MAX_CLIPBOARD_CHARS: Final = 256 * 1024
 MAX_FRAMES: Final = 256
 """Numbered frames of one payload: the longest one in codes of version 9, a minute and a half at three a second."""
 
+MAX_CARRIER_TIMEOUT_S: Final = 600
+"""Two people who hold devices against each other: after ten minutes somebody has left."""
+
 MAX_IMAGE_BYTES: Final = 32 << 20
 """A file with a picture: the largest photograph that a phone makes."""
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from cbdc.errors import Malformed, TooLarge, Unreachable
+from cbdc.errors import FormError, Malformed, TooLarge, Unreachable
 from cbdc.limits import MAX_FRAMES, MAX_PAYLOAD_TEXT_CHARS
 from wallet.carriers.text import CHECK_BYTES, check_of
 from wallet.protocol import PREFIX, from_text, packed_of, to_text, unpack
@@ -25,9 +25,7 @@ FRAME_PREFIX: Final = "KZF1:"
 _HEX: Final = "0-9A-F"
 _LETTERS: Final = r"0-9A-Z $%*+\-./:"
 _NUMBER: Final = "([1-9][0-9]{0,2})"
-_FORM: Final = re.compile(
-    rf"KZF1:([{_HEX}]{{8}}):([{_HEX}]{{{2 * CHECK_BYTES}}})/{_NUMBER}/{_NUMBER}:([{_LETTERS}]*[{_LETTERS.replace(' ', '')}])"
-)
+_FORM: Final = re.compile(rf"KZF1:([{_HEX}]{{8}}):([{_HEX}]{{{2 * CHECK_BYTES}}})/{_NUMBER}/{_NUMBER}:([{_LETTERS}]+)")
 _OVERHEAD_CHARS: Final = len("KZF1:01234567:0123456789ABCDEF/256/256:")
 _GROUP_CHARS: Final = 3
 
@@ -93,11 +91,12 @@ def read(text: str) -> Frame:
     Raises:
         Malformed: not a frame, damaged, or numbered beyond its count. TooLarge: of more than `MAX_FRAMES`.
     """
-    found = _FORM.fullmatch(text.strip())
+    text = text.strip()
+    found = _FORM.fullmatch(text)
     if found is None:
         raise Malformed("not a frame", wanted=FRAME_PREFIX)
     crc, name, index, count, chunk = found.groups()
-    if crc != _crc(text.strip()[len(FRAME_PREFIX) + 9 :]):
+    if crc != _crc(text[len(FRAME_PREFIX) + 9 :]):
         raise Malformed("a frame was damaged on the way")
     frame = Frame(name, int(index), int(count), chunk)
     if frame.count > MAX_FRAMES:
@@ -194,7 +193,7 @@ class Collector:
             return
         try:
             self._whole = _joined(frame.id, "".join(self._chunks[index] for index in sorted(self._chunks)))
-        except (Malformed, TooLarge):
+        except FormError:
             # somebody forged a frame: which one is unknown, so all must be read again
             self._first, self._chunks, self._chars = None, {}, 0
             raise

@@ -13,7 +13,6 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-import textwrap
 from typing import Final
 
 from cbdc.errors import Malformed, TooLarge
@@ -29,7 +28,7 @@ CHECK_BYTES: Final = 8
 MAX_PACKED_BYTES: Final = (MAX_PAYLOAD_TEXT_CHARS - len(PREFIX)) // 3 * 2
 """What the longest payload text holds: two bytes in three letters."""
 
-_BETWEEN: Final = re.compile(rf"{BEGIN}(.*?){END}", re.IGNORECASE | re.DOTALL)
+_BETWEEN: Final = re.compile(rf"{BEGIN}(.*?){END}", re.ASCII | re.IGNORECASE | re.DOTALL)
 _QUOTES: Final = re.compile(r"^[\s>|]+", re.MULTILINE)
 _INVISIBLE: Final = re.compile(r"[\s\u00ad\u200b-\u200f\u2060\ufeff]+")
 _LETTERS: Final = re.compile(r"[A-Z2-7]+")
@@ -50,7 +49,8 @@ def to_clipboard(message: bytes) -> str:
     if len(packed) > MAX_PACKED_BYTES:
         raise TooLarge("payload too long", found=len(packed), limit=MAX_PACKED_BYTES)
     letters = base64.b32encode(check_of(packed) + packed).decode().rstrip("=")
-    return "\n".join([BEGIN, *textwrap.wrap(letters, LINE_CHARS), END])
+    lines = (letters[start : start + LINE_CHARS] for start in range(0, len(letters), LINE_CHARS))
+    return "\n".join([BEGIN, *lines, END])
 
 
 def from_clipboard(text: str) -> bytes:
@@ -73,10 +73,10 @@ def from_clipboard(text: str) -> bytes:
 
 
 def _unwrapped(body: str) -> bytes:
-    letters = _INVISIBLE.sub("", _QUOTES.sub("", body)).upper()
-    # upper() makes two letters of some that are none of ours, such as the German sharp s: ASCII only
-    if not body.isprintable() and not letters.isascii():
-        raise Malformed("damaged on the way: a letter that is none of base32")
+    letters = _INVISIBLE.sub("", _QUOTES.sub("", body))
+    if not letters.isascii():  # before upper(), which makes ASCII letters out of some that are none
+        raise Malformed("damaged on the way: not base32")
+    letters = letters.upper()
     if not _LETTERS.fullmatch(letters):
         raise Malformed("damaged on the way: not base32")
     try:
