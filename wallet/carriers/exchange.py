@@ -1,7 +1,7 @@
 """The exchange of an offline payment over a link that goes both ways: INVOICE, PAYMENT, RECEIPT.
 
-Only the order of messages is here; what they mean is the purses'. The purses' rules make it safe to break anywhere:
-the payer journals before `pay` returns, the payee stores before `accept` returns, and who meets `Unreachable` in between
+Only the order of messages is here; what they mean is the purses'. Their rules make it safe to break anywhere: the payer
+journals before ``pay`` returns, the payee stores before ``accept`` returns, and whoever meets `Unreachable` in between
 has a payment that is *pending*, not failed: the same bytes go out again.
 """
 
@@ -16,7 +16,8 @@ def as_payee(link: Carrier, invoice: bytes, accept: Callable[[bytes], bytes]) ->
     """Ask for a payment, accept it (``accept``: PAYMENT to RECEIPT, durably) and confirm it; returns the receipt.
 
     Raises:
-        Unreachable: the link broke; if ``accept`` was called, the money is here all the same. TengeError: as ``accept``.
+        Unreachable: the link broke; if ``accept`` was called, the money is here all the same.
+        TengeError: as ``accept``.
     """
     link.send(invoice)
     receipt = accept(link.receive())
@@ -28,7 +29,8 @@ def as_payer(link: Carrier, pay: Callable[[bytes], bytes], finish: Callable[[byt
     """Read the invoice, pay it (``pay``: INVOICE to PAYMENT, journaled) and take the receipt (``finish``).
 
     Raises:
-        Unreachable: the link broke; if ``pay`` was called, the payment is pending. TengeError: as ``pay`` or ``finish``.
+        Unreachable: the link broke; if ``pay`` was called, the payment is pending.
+        TengeError: as ``pay`` or ``finish``.
     """
     payment = pay(link.receive())
     link.send(payment)
