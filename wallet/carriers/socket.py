@@ -39,11 +39,12 @@ class SocketCarrier:
         """Reach a listening process.
 
         Raises:
-            Unreachable: nobody listens there, or nobody answers in time.
+            Unreachable: nobody listens there, or nobody answers in time. Malformed: no such time to wait.
         """
+        _checked(timeout_s)
         connection = _new(address)
         try:
-            connection.settimeout(_checked(timeout_s))
+            connection.settimeout(timeout_s)
             connection.connect(_system_address(address))
         except OSError as error:
             connection.close()
