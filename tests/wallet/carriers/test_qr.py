@@ -248,9 +248,9 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def hollow(width: int, height: int, *more: bytes) -> bytes:
-    """A PNG of these measures in a few bytes."""
-    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+def hollow(width: int, height: int, *more: bytes, colours: int = 0) -> bytes:
+    """A PNG of these measures in a few bytes; ``colours``: 0 for grey, 3 for a palette."""
+    head = struct.pack(">IIBBBBB", width, height, 8, colours, 0, 0, 0)
     body = chunk(b"IDAT", zlib.compress(bytes(1000)))
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + b"".join(more) + body + chunk(b"IEND", b"")
 
@@ -300,6 +300,7 @@ BROKEN = {
     "text that inflates": hollow(9, 9, chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(90_000_000)))),
     "half a JPEG": as_bytes(picture(ONE[0]), "JPEG")[:3000],
     "no pixels": hollow(0, 0),
+    "a palette that is not there": hollow(9, 9, colours=3),  # an AssertionError of Pillow's
 }
 
 
