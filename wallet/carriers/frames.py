@@ -57,7 +57,11 @@ def split(message: bytes, max_chars: int) -> tuple[str, ...]:
     Raises:
         TooLarge: more than `MAX_FRAMES` frames, or a payload that the other device would refuse.
     """
-    text = to_text(message)
+    return split_text(to_text(message), max_chars)
+
+
+def split_text(text: str, max_chars: int) -> tuple[str, ...]:
+    """The same for a payload text. Raises TooLarge as `split`."""
     if len(text) > MAX_PAYLOAD_TEXT_CHARS:
         raise TooLarge("payload too long", found=len(text), limit=MAX_PAYLOAD_TEXT_CHARS)
     if len(text) <= max_chars:

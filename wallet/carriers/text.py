@@ -45,7 +45,11 @@ def to_clipboard(message: bytes) -> str:
     Raises:
         TooLarge: the other device would refuse it.
     """
-    packed = pack(message)
+    return armoured(pack(message))
+
+
+def armoured(packed: bytes) -> str:
+    """Clipboard text of a packed message. Raises TooLarge: the other device would refuse it."""
     if len(packed) > MAX_PACKED_BYTES:
         raise TooLarge("payload too long", found=len(packed), limit=MAX_PACKED_BYTES)
     letters = base64.b32encode(check_of(packed) + packed).decode().rstrip("=")
