@@ -115,7 +115,7 @@ MAX_CLIPBOARD_CHARS: Final = 256 * 1024
 """The longest payload is some 72 000 characters as clipboard text; the rest is room for the mail around it."""
 
 MAX_FRAMES: Final = 256
-"""Numbered frames of one payload: the longest one in codes of version 9, a minute and a half at three a second."""
+"""Numbered frames of one payload: the longest one in codes of version 9, under two minutes for a round."""
 
 MAX_CARRIER_TIMEOUT_S: Final = 600
 """Two people who hold devices against each other: after ten minutes somebody has left."""
