@@ -108,3 +108,23 @@ MAX_INFLATED_BYTES: Final = 256 * 1024
 
 MAX_INVOICE_LINES: Final = 64
 """Item lines on an invoice: a long till receipt."""
+
+# --- carriers ----------------------------------------------------------------------------------
+
+MAX_CLIPBOARD_CHARS: Final = 256 * 1024
+"""The longest payload is some 72 000 characters as clipboard text; the rest is room for the mail around it."""
+
+MAX_FRAMES: Final = 256
+"""Numbered frames of one payload: the longest one in codes of version 9, under two minutes for a round."""
+
+MAX_CARRIER_TIMEOUT_S: Final = 600
+"""Two people who hold devices against each other: after ten minutes somebody has left."""
+
+MAX_IMAGE_BYTES: Final = 32 << 20
+"""A file with a picture: the largest photograph that a phone makes."""
+
+MAX_IMAGE_PIXELS: Final = 50_000_000
+"""One picture before it is unpacked: a phone's camera; some 50 MB in grey."""
+
+MAX_ANIMATION_PIXELS: Final = 200_000_000
+"""All pictures of an animated image together: MAX_FRAMES codes of version 9, with room; a few seconds of reading."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from tui.commands import bench, fraud, ledger, scenario
+from tui.commands import bench, fraud, ledger, qr, scenario
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -13,6 +13,7 @@ app = typer.Typer(
     help="Digital Tenge: a ledger of tokenised tenge, with offline and special-purpose payments.",
 )
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(qr.app, name="qr")
 app.add_typer(scenario.app, name="scenario")
 app.add_typer(fraud.app, name="fraud")
 app.command("demo")(scenario.demo)

@@ -173,8 +173,8 @@ def read_receipt(raw: bytes, network: bytes, payee_key: bytes) -> PaymentReceipt
 
 
 def to_text(message: bytes) -> str:
-    """``KZT1:`` and base45 (RFC 9285) of zlib of the message: what a QR code, a clipboard or a file holds."""
-    encoded: bytes = base45.b45encode(zlib.compress(message, 9))
+    """``KZT1:`` and base45 (RFC 9285) of the packed message: what a QR code, a file or a socket holds."""
+    encoded: bytes = base45.b45encode(pack(message))
     return PREFIX + encoded.decode()
 
 
@@ -184,15 +184,42 @@ def from_text(text: str) -> bytes:
     Raises:
         TooLarge: too much text, or a decompression bomb. Malformed: anything else that is not such a payload.
     """
+    return unpack(packed_of(text))
+
+
+def packed_of(text: str) -> bytes:
+    """The packed message in a payload text, not inflated.
+
+    Raises:
+        TooLarge: too much text. Malformed: not a payload text.
+    """
     text = text.strip()
     if len(text) > MAX_PAYLOAD_TEXT_CHARS:
         raise TooLarge("payload too long", found=len(text), limit=MAX_PAYLOAD_TEXT_CHARS)
     if not text.startswith(PREFIX):
         raise Malformed("not a payload: it begins with another word", wanted=PREFIX)
+    try:
+        packed: bytes = base45.b45decode(text.removeprefix(PREFIX))
+    except ValueError as error:
+        raise Malformed("not a payload", reason=type(error).__name__) from None
+    return packed
+
+
+def pack(message: bytes) -> bytes:
+    """The message as a zlib stream (RFC 1950)."""
+    return zlib.compress(message, 9)
+
+
+def unpack(packed: bytes) -> bytes:
+    """The message in a zlib stream, never inflating more than `MAX_INFLATED_BYTES`.
+
+    Raises:
+        TooLarge: a decompression bomb. Malformed: no such stream, or one that is cut or has something behind it.
+    """
     inflater = zlib.decompressobj()
     try:
-        message = inflater.decompress(base45.b45decode(text.removeprefix(PREFIX)), MAX_INFLATED_BYTES)
-    except (ValueError, zlib.error) as error:
+        message = inflater.decompress(packed, MAX_INFLATED_BYTES)
+    except zlib.error as error:
         raise Malformed("not a payload", reason=type(error).__name__) from None
     if inflater.unconsumed_tail:
         raise TooLarge("payload inflates too far", limit=MAX_INFLATED_BYTES)

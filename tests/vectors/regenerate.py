@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import sys
+import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from typing import Any
 FOLDER = Path(__file__).resolve().parent
 if not __package__:  # run as a script
     sys.path.insert(0, str(FOLDER.parents[1]))
+
+import base45
 
 from cbdc import amounts
 from cbdc.errors import TengeError
@@ -30,6 +33,9 @@ from cbdc.state.records import BankReserve, Supply, Table, Token
 from cbdc.state.root import LatticeHash, element, root_of
 from tests.vectors import samples
 from tests.vectors.samples import KEYS, NETWORK, SEEDS
+from wallet.carriers import frames
+from wallet.carriers.text import END, armoured, from_clipboard
+from wallet.protocol import PREFIX
 
 Vector = dict[str, Any]
 
@@ -83,6 +89,7 @@ def vectors() -> dict[str, Vector]:
         "checkpoint": checkpoint_vector(),
         "receipt": receipt_vector(),
         "state-root": state_root_vectors(),
+        "carriers": carrier_vectors(),
     }
 
 
@@ -114,6 +121,33 @@ def amount_vectors() -> Vector:
         ],
         "invalid": refusals(wrong, amounts.parse_tenge, str),
     }
+
+
+def carrier_vectors() -> Vector:
+    """One message on each carrier, packed without compression: how well zlib compresses differs by its version."""
+    message = bytes(range(256))
+    packed = stored(message)
+    payload = PREFIX + base45.b45encode(packed).decode()
+    cut = frames.split_text(payload, 195)
+    clip = armoured(packed)
+    collector = frames.Collector()
+    wrong_frames = ["KZF1:", cut[0][:-1], cut[0].replace("/1/", "/2/"), cut[0].lower(), cut[0] + "0", payload + "0"]
+    wrong_clips = ["", clip.replace("A", "B", 1), clip.removesuffix(END), clip + clip, clip.replace("\n", "=", 1)]
+    return {
+        "message": message.hex(),
+        "packed": packed.hex(),
+        "payload_text": payload,
+        "frames": {"max_chars": 195, "texts": list(cut), "invalid": refusals(wrong_frames, collector.add, str)},
+        "clipboard_text": {"text": clip, "invalid": refusals(wrong_clips, from_clipboard, str)},
+        "socket": (len(payload).to_bytes(4, "big") + payload.encode()).hex(),
+    }
+
+
+def stored(message: bytes) -> bytes:
+    """A zlib stream (RFC 1950) of one stored block (RFC 1951 section 3.2.4)."""
+    length = len(message).to_bytes(2, "little")
+    block = b"\x01" + length + bytes(byte ^ 0xFF for byte in length) + message
+    return b"\x78\x01" + block + zlib.adler32(message).to_bytes(4, "big")
 
 
 def cbor_vectors() -> Vector:

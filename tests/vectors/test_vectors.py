@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,10 @@ from cbdc.state.records import Table
 from cbdc.state.root import LatticeHash
 from tests.vectors import regenerate
 from tests.vectors.regenerate import FOLDER, as_text, shown, vectors
+from wallet.carriers.frames import Collector
+from wallet.carriers.socket import SocketCarrier
+from wallet.carriers.text import from_clipboard
+from wallet.protocol import from_text, unpack
 
 CODES = {kind.code: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, TengeError)}
 PRODUCED = vectors()
@@ -216,3 +222,31 @@ def test_state_root() -> None:
     total.remove(raw(found["records"][0]["element"]))
     assert total.root().hex() == found["root_without_the_first"]
     assert total.to_bytes().hex() == found["sum_without_the_first"]
+
+
+# --- carriers ----------------------------------------------------------------------------------
+
+
+def test_every_carrier_brings_the_message() -> None:
+    vector = load("carriers")
+    message = raw(vector["message"])
+    assert unpack(raw(vector["packed"])) == from_text(vector["payload_text"]) == message
+    assert from_clipboard(vector["clipboard_text"]["text"]) == message
+    collector = Collector()
+    for text in reversed(vector["frames"]["texts"]):
+        assert len(text) <= vector["frames"]["max_chars"]
+        collector.add(text)
+    assert collector.message() == message
+    ours, theirs = socket.socketpair()
+    with ours, SocketCarrier(theirs) as carrier:
+        ours.sendall(raw(vector["socket"]))
+        assert carrier.receive() == message
+
+
+@pytest.mark.parametrize(("what", "read"), [("frames", Collector().add), ("clipboard_text", from_clipboard)])
+def test_what_is_wrong_on_a_carrier_is_refused(what: str, read: Callable[[str], object]) -> None:
+    invalid = load("carriers")[what]["invalid"]
+    assert invalid
+    for case in invalid:
+        with pytest.raises(CODES[case["code"]]):
+            read(case["input"])
