@@ -72,6 +72,8 @@ class OfflineToken(Record):
     """An offline output, kept after it was spent: ``spenders`` are the ids of all that spent it, sorted.
 
     ``hops`` counts changes of owner since the load. After ``final_at_s`` a live one is ``returned`` online.
+    ``paid`` says of what a payment brought to its payee whence it came, so that a release can be checked: the
+    payer's certificate id, the purpose that the value was drawn from, and all that the payment brought (tiyn).
     """
 
     owner: bytes
@@ -82,6 +84,7 @@ class OfflineToken(Record):
     hops: int
     spenders: list[bytes]
     returned: bool
+    paid: list[Any] | None = None
 
     @property
     def is_live(self) -> bool:
