@@ -247,6 +247,7 @@ def test_the_first_guard_names_the_code() -> None:
 # --- release -----------------------------------------------------------------------------------
 
 PAYMENT = bytes([9]) * 32
+BACK = OfflineTerms(PAYMENT, PAYER, PAYEE, 1, 99, 1, NOW_S, NOW_S)
 
 
 @dataclass(frozen=True)
@@ -258,17 +259,14 @@ class Release:
         token(200, hops=2, paid=[PAYEE, None, 700]),
     )
     outputs: tuple[Output, ...] = (Output(PAYEE, 500, PURPOSE), Output(PAYEE, 200, None))
-    terms: OfflineTerms = OfflineTerms(PAYMENT, PAYER, PAYEE, 1, 99, 1, NOW_S, NOW_S)
-    payer: Certificate = purse("aida", PAYER, limits=PurseLimits(0, 0, 0, 0))
+    terms: OfflineTerms = BACK
     made_by: tuple[bytes, ...] = (PAYMENT, PAYMENT)
 
     def judge(self) -> list[OfflineToken]:
         names = tuple(made_by + bytes([0, n]) for n, made_by in enumerate(self.made_by[: len(self.inputs)]))
         transfer = Transfer(names, self.outputs, NOW_S, None, self.terms)
-        parties = Parties(self.payer, purse("bolat", PAYEE, merchant=None))
-        return judge(
-            transfer, self.terms, frozenset({PAYER}), self.inputs, parties, lambda _: MEALS, TRUST_LIST_DAYS
-        )
+        parties = Parties(purse("aida", PAYER, limits=PurseLimits(0, 0, 0, 0)), purse("bolat", PAYEE, merchant=None))
+        return judge(transfer, self.terms, frozenset({PAYER}), self.inputs, parties, lambda _: MEALS, TRUST_LIST_DAYS)
 
 
 def test_a_release_gives_the_marks_back_and_asks_neither_limits_nor_conditions() -> None:
