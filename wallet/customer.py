@@ -60,13 +60,18 @@ class Balance:
 
 @dataclass(frozen=True, slots=True)
 class SyncReport:
-    """What a sync changed: evidence sent, refused (payment id, error code), payments settled, money held now (tiyn)."""
+    """What a sync changed: evidence sent, the refusals, payments settled, money held now (tiyn)."""
 
     sent: int
-    refused: tuple[tuple[bytes, str], ...]
+    refusals: tuple[tuple[bytes, TengeError], ...]
     settled: int
     disputed: int
     offline_tiyn: int
+
+    @property
+    def refused(self) -> tuple[tuple[bytes, str], ...]:
+        """(payment id, error code) of what the ledger refused."""
+        return tuple((payment_id, error.code) for payment_id, error in self.refusals)
 
 
 class Customer(OnlineWallet):
@@ -133,8 +138,14 @@ class Customer(OnlineWallet):
 
     def balance(self, port: LedgerPort | None) -> Balance:
         """Online (as the ledger says; 0 without one), offline and pending."""
+        return self._balance(port, self.purse.spendable(), self.purse.pending_tiyn() + self._unanswered_tiyn(port))
+
+    def balance_without_device(self, port: LedgerPort) -> Balance:
+        """What is left to the owner of a device that is gone: all that the ledger knows of."""
+        return self._balance(port, port.offline_of([self.element.public_key]), 0)
+
+    def _balance(self, port: LedgerPort | None, offline: dict[bytes, OfflineToken], pending_tiyn: int) -> Balance:
         online = port.tokens_of([key.public for key in self.keys()]) if port else {}
-        offline = self.purse.spendable()
         marked: dict[bytes, int] = {}
         held = [(t.purpose, t.amount_tiyn) for t in online.values()]
         held += [(t.purpose, t.amount_tiyn) for t in offline.values()]
@@ -144,7 +155,7 @@ class Customer(OnlineWallet):
         return Balance(
             online_tiyn=sum(token.amount_tiyn for token in online.values()),
             offline_tiyn=sum(token.amount_tiyn for token in offline.values()),
-            pending_tiyn=self.purse.pending_tiyn() + self._unanswered_tiyn(port),
+            pending_tiyn=pending_tiyn,
             marked=marked,
         )
 
@@ -217,8 +228,8 @@ class Customer(OnlineWallet):
         word = port.sync_certificate(self.element.public_key, self.element.sync_challenge())
         self.element.note_sync(word, port.trust_list())
 
-    def _reconcile(self, port: LedgerPort) -> tuple[int, tuple[tuple[bytes, str], ...]]:
-        """Hand in what the ledger may not have; ids and codes of what it refused."""
+    def _reconcile(self, port: LedgerPort) -> tuple[int, tuple[tuple[bytes, TengeError], ...]]:
+        """Hand in what the ledger may not have; how much, and what it refused with why."""
         evidence = {decode(raw, self.network).id: raw for raw in self.purse.evidence()}
         raws = list(evidence.values())
         for start in range(0, len(raws), MAX_EVIDENCE):
@@ -226,29 +237,29 @@ class Customer(OnlineWallet):
         refused = []
         for payment_id, raw in evidence.items():
             # one that did not count is handed in again by itself, to learn why
-            code = None if self._is_known(port, payment_id) else self._hand_in(port, [raw])
-            if code is not None:
-                refused.append((payment_id, code))
+            error = None if self._is_known(port, payment_id) else self._hand_in(port, [raw])
+            if error is not None:
+                refused.append((payment_id, error))
         return len(evidence), tuple(refused)
 
-    def _hand_in(self, port: LedgerPort, evidence: list[bytes]) -> str | None:
-        """The code with which the ledger refuses all of this, or None."""
+    def _hand_in(self, port: LedgerPort, evidence: list[bytes]) -> TengeError | None:
+        """Why the ledger refuses all of this, or None."""
         try:
             port.submit(build(Kind.RECONCILE, Reconcile(tuple(evidence)), [], self.network))
         except Unreachable:
             raise  # nothing was decided, so nothing may be forgotten
         except TengeError as error:
-            return error.code
+            return error
         return None
 
     @staticmethod
     def _is_known(port: LedgerPort, payment_id: bytes) -> bool:
         return port.offline_token(outpoint(payment_id, 0)) is not None
 
-    def _settle(self, port: LedgerPort, refused: Iterable[tuple[bytes, str]]) -> tuple[int, int]:
+    def _settle(self, port: LedgerPort, refusals: Iterable[tuple[bytes, TengeError]]) -> tuple[int, int]:
         """Write down what became of every payment; how many that it made settled, how many are part of a fork."""
         settled = disputed = 0
-        declined = {payment_id for payment_id, code in refused if code not in _UNDECIDED}
+        declined = {payment_id for payment_id, error in refusals if error.code not in _UNDECIDED}
         for sent in self.purse.sent():
             transfer = decode(sent.payment(), self.network).body
             inputs = transfer.inputs if isinstance(transfer, Transfer) else ()
