@@ -401,5 +401,5 @@ def test_the_ledger_refuses_a_release_that_goes_elsewhere(found: Found) -> None:
     town.sync("dana")
     with pytest.raises(WrongPayee):
         town.port.submit(build(Kind.RECONCILE, Reconcile((forged,)), [], erlan.network))
-    town.sync("erlan")
+    town.sync("erlan", "dana")
     assert (town.held("dana")[1], town.held("farida")[1]) == (300_00, 0)

@@ -102,14 +102,12 @@ class _Player:
     def _value(self, step: Step) -> object:
         """Where all value is: what a refused step must not change.
 
-        A sync may be refused a part of its evidence, and still swaps tokens for fresh ones: then only who has how
-        much by the ledger counts.
+        A sync may be refused a part of its evidence while the rest counts, and what a careless purse believed is
+        gone from it: then only the supply must stay as it was.
         """
         supply = self.economy.queries.supply()
         if step.do == "sync":
-            wallets = self.economy.devices.values()
-            known = {d.name: d.customer.balance_without_device(self.economy.port) for d in wallets}
-            return known, supply
+            return supply
         purses = {name: d.customer.purse for name, d in self.economy.devices.items()}
         held = {name: purse.balance_tiyn() + purse.pending_tiyn() for name, purse in purses.items()}
         return held, supply, self.economy.queries.latest_checkpoint()
