@@ -118,11 +118,18 @@ class Customer(OnlineWallet):
         return cls(vault, element, network, clock, random)
 
     @classmethod
-    def open(cls, directory: Path, password: str, *, clock: Callable[[], int]) -> Customer:
+    def open(
+        cls,
+        directory: Path,
+        password: str,
+        *,
+        clock: Callable[[], int],
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> Customer:
         """Open a wallet. Raises WrongPassword, WalletCorrupt, LedgerBusy."""
         vault = Vault.open(directory / "wallet.db", password)
         element = SimulatedElement.open(directory / "element.db", password)
-        return cls(vault, element, vault.get("wallet", b"network"), clock)
+        return cls(vault, element, vault.get("wallet", b"network"), clock, random)
 
     def close(self) -> None:
         """Let go of the files."""

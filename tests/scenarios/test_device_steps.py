@@ -288,6 +288,23 @@ def test_a_stale_and_careless_payee_of_a_revoked_purse_bears_it() -> None:
     assert failed(report) == []
 
 
+def test_chance_comes_from_the_seed_on_every_opened_device() -> None:
+    """Careless, cloned and rolled-back payees write invoices too; the same file gives the same roots."""
+    steps = [
+        step("careless", wallet="shop"),
+        step("clone", wallet="canteen", as_="twin"),
+        step("backup", wallet="erlan", as_="b"),
+        step("restore", wallet="erlan", to="b"),
+        EVERYBODY_OFFLINE,
+        *[pay("dana", payee, "10") for payee in ("shop", "twin", "erlan", "erlan")],
+        step("online", wallets=["dana"]),
+        step("sync", wallets=["dana"]),
+    ]
+    one, other = play(*steps), play(*steps)
+    assert failed(one) == []
+    assert (one.log_root, one.state_root) == (other.log_root, other.state_root)
+
+
 # --- clocks ------------------------------------------------------------------------------------
 
 

@@ -129,6 +129,7 @@ class Economy:
         self.ledger: Ledger
         self.queries: Queries
         self.restarts = 0
+        self._openings = 0
 
     # --- opening -------------------------------------------------------------------------------
 
@@ -269,7 +270,8 @@ class Economy:
 
     def reopen(self, device: Device) -> None:
         """Open a device's files again after they were replaced."""
-        device.customer = Customer.open(device.directory, _PASSWORD, clock=device.clock)
+        random = self._fresh_random(device.name)
+        device.customer = Customer.open(device.directory, _PASSWORD, clock=device.clock, random=random)
         if device.is_careless:
             self.make_careless(device)
 
@@ -277,7 +279,13 @@ class Economy:
         """From now on the device's purse accepts what it should refuse."""
         device.is_careless = True
         customer = device.customer
-        customer.purse = CarelessPurse(customer.vault, customer.element, customer.network, device.clock)
+        random = self._fresh_random(device.name)
+        customer.purse = CarelessPurse(customer.vault, customer.element, customer.network, device.clock, random)
+
+    def _fresh_random(self, name: str) -> SeededRandom:
+        """Chance for a purse that was opened again: from the seed, and never the same numbers twice."""
+        self._openings += 1
+        return self._random(f"wallet {name} opened {self._openings}")
 
     def copy_device(self, device: Device, directory: Path, *, element: bool) -> None:
         """Copy a device's storage; with ``element`` its secure element too, which no sound element allows."""
@@ -293,7 +301,7 @@ class Economy:
         directory = self.directory / "wallets" / as_name
         self.copy_device(device, directory, element=True)
         clock = DeviceClock(self.clock, device.clock.skew_s)
-        customer = Customer.open(directory, _PASSWORD, clock=clock)
+        customer = Customer.open(directory, _PASSWORD, clock=clock, random=self._fresh_random(as_name))
         switch = Switch(lambda: self.port)
         switch.is_connected = device.switch.is_connected
         self.devices[as_name] = Device(as_name, device.spec, directory, customer, switch, clock, original=device.owner)
