@@ -9,6 +9,9 @@ The steps, in order; the code below carries their numbers:
 5. spent or not: within the bundle, and against all that this purse has ever seen
 6. amounts, limits and purposes of every hop, by the ledger's own judgement (`cbdc.offline.judge`)
 7. amount and headroom against the invoice
+
+A release (`check_release`) takes the same steps, but that it answers no invoice: it must give back a payment that
+this purse made, and asks for no headroom, because the purse had that room before.
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ from cbdc.formats.tokens import outpoint
 from cbdc.messages.bodies import OfflineTerms, Transfer
 from cbdc.messages.message import Verified, decode, verify
 from cbdc.offline.documents import LoadCertificate, TrustList
-from cbdc.offline.judge import Parties, judge
+from cbdc.offline.judge import Parties, is_release, judge
 from cbdc.policy import DAY_S, Policy
 from cbdc.purposes.definition import Definition
 from cbdc.state.records import OfflineToken
@@ -112,33 +115,70 @@ def check(bundle: PaymentBundle, invoice_of: Callable[[bytes], Invoice | None], 
         TengeError: which guard refused.
     """
     know.check_trust_list_fresh()
-    messages = _verified_messages(bundle, know)  # 1, 2
-    certs = {c.id: c for c in (verified_certificate(raw, know) for raw in bundle.certificates)}
-    certs[know.certificate.id] = know.certificate
-    loads = _verified_loads(bundle, know)
-    last = messages[-1]
-    payer, invoice = _own_invoice(last, certs, know, invoice_of)  # 3
-    tokens = {name: load.token for name, (load, _) in loads.items()}
-    check_deadlines(tokens, know.now_s)  # 4
-    _check_not_ahead(messages, know)
-    _check_unspent(messages, know)  # 5
-    hops = []
-    for message, raw in zip(messages, (*bundle.ancestry, bundle.payment), strict=True):  # 6
-        hop = _judge(message, raw, tokens, certs, know)
-        tokens |= {outpoint(hop.id, index): token for index, token in enumerate(hop.tokens)}
-        hops.append(hop)
-    made = {outpoint(last.id, index): token for index, token in enumerate(hops[-1].tokens)}
-    mine = {name: token for name, token in made.items() if token.owner == know.certificate.key}
-    amount_tiyn = sum(token.amount_tiyn for token in mine.values())
-    if amount_tiyn != invoice.amount_tiyn:  # 7
-        raise AmountMismatch("not the amount that was asked for", found=amount_tiyn, wanted=invoice.amount_tiyn)
+    evidence = _evidence(bundle, know)  # 1, 2
+    payer, invoice = _own_invoice(evidence, know, invoice_of)  # 3
+    accepted = _accepted(evidence, payer, know)  # 4 to 6
+    if accepted.amount_tiyn != invoice.amount_tiyn:  # 7
+        found, wanted = accepted.amount_tiyn, invoice.amount_tiyn
+        raise AmountMismatch("not the amount that was asked for", found=found, wanted=wanted)
     room_tiyn = min(invoice.headroom_tiyn, know.headroom_tiyn)
-    if amount_tiyn > room_tiyn:
-        raise LimitHolding("the purse would hold too much", found=amount_tiyn, limit=room_tiyn)
-    return Accepted(last.id, payer, tuple(hops), {name: raw for name, (_, raw) in loads.items()}, mine, amount_tiyn)
+    if accepted.amount_tiyn > room_tiyn:
+        raise LimitHolding("the purse would hold too much", found=accepted.amount_tiyn, limit=room_tiyn)
+    return accepted
+
+
+def check_release(bundle: PaymentBundle, has_made: Callable[[bytes], bool], know: Knowledge) -> Accepted:
+    """Take back what was paid, or refuse with the first guard that fails.
+
+    ``has_made`` says whether this purse made the payment of an id.
+
+    Raises:
+        TengeError: which guard refused.
+    """
+    know.check_trust_list_fresh()
+    evidence = _evidence(bundle, know)  # 1, 2
+    transfer, terms = transfer_of(evidence.messages[-1])
+    releaser = _payer(evidence, know)  # 3
+    if not is_release(transfer, terms) or not has_made(terms.invoice_id):
+        raise WrongPayee("it gives back no payment of this purse", found=terms.invoice_id)
+    return _accepted(evidence, releaser, know)  # 4 to 6
 
 
 # --- the steps ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    """A bundle whose every signature holds: payments with their bytes, the last one last; certificates; loads."""
+
+    messages: list[Verified]
+    raws: tuple[bytes, ...]
+    certs: dict[bytes, Certificate]
+    loads: dict[bytes, tuple[LoadCertificate, bytes]]
+
+
+def _evidence(bundle: PaymentBundle, know: Knowledge) -> _Evidence:
+    messages = _verified_messages(bundle, know)
+    certs = {c.id: c for c in (verified_certificate(raw, know) for raw in bundle.certificates)}
+    certs[know.certificate.id] = know.certificate
+    return _Evidence(messages, (*bundle.ancestry, bundle.payment), certs, _verified_loads(bundle, know))
+
+
+def _accepted(evidence: _Evidence, payer: Certificate, know: Knowledge) -> Accepted:
+    tokens = {name: load.token for name, (load, _) in evidence.loads.items()}
+    check_deadlines(tokens, know.now_s)
+    _check_not_ahead(evidence.messages, know)
+    _check_unspent(evidence.messages, know)
+    hops = []
+    for message, raw in zip(evidence.messages, evidence.raws, strict=True):
+        hop = _judge(message, raw, tokens, evidence.certs, know)
+        tokens |= {outpoint(hop.id, index): token for index, token in enumerate(hop.tokens)}
+        hops.append(hop)
+    made = {outpoint(hops[-1].id, index): token for index, token in enumerate(hops[-1].tokens)}
+    mine = {name: token for name, token in made.items() if token.owner == know.certificate.key}
+    amount_tiyn = sum(token.amount_tiyn for token in mine.values())
+    loads = {name: raw for name, (_, raw) in evidence.loads.items()}
+    return Accepted(hops[-1].id, payer, tuple(hops), loads, mine, amount_tiyn)
 
 
 def transfer_of(message: Verified) -> tuple[Transfer, OfflineTerms]:
@@ -166,17 +206,20 @@ def _verified_loads(bundle: PaymentBundle, know: Knowledge) -> dict[bytes, tuple
     return {load.outpoint: (load, raw) for load, raw in loads}
 
 
-def _own_invoice(
-    last: Verified,
-    certs: dict[bytes, Certificate],
-    know: Knowledge,
-    invoice_of: Callable[[bytes], Invoice | None],
-) -> tuple[Certificate, Invoice]:
-    _, terms = transfer_of(last)
-    payer = certs.get(terms.payer_certificate)
+def _payer(evidence: _Evidence, know: Knowledge) -> Certificate:
+    _, terms = transfer_of(evidence.messages[-1])
+    payer = evidence.certs.get(terms.payer_certificate)
     if payer is None:
         raise NotEnrolled("the payer's certificate is not there")
     know.trust_list.check_not_revoked(payer.id)
+    return payer
+
+
+def _own_invoice(
+    evidence: _Evidence, know: Knowledge, invoice_of: Callable[[bytes], Invoice | None]
+) -> tuple[Certificate, Invoice]:
+    payer = _payer(evidence, know)
+    _, terms = transfer_of(evidence.messages[-1])
     invoice = invoice_of(terms.invoice_id)
     if terms.payee_certificate != know.certificate.id or invoice is None:
         raise WrongPayee("the payment answers no invoice of this purse", found=terms.invoice_id)

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from cbdc.errors import (
+    AncestryBroken,
     CertificateExpired,
     DoubleSpend,
     InsufficientFunds,
+    Malformed,
     ReserveShort,
     TengeError,
     TooLate,
@@ -33,11 +35,14 @@ from wallet.element import SimulatedElement
 from wallet.keys import check_words, words_of
 from wallet.online import VALID_FOR_S, HistoryItem, OnlineWallet, coins_of
 from wallet.port import LedgerPort
-from wallet.purse import Purse, Status
+from wallet.purse import Event, Purse, Sent
 from wallet.selection import pick
 from wallet.vault import KdfCost, Vault
 
 log = logging.getLogger(__name__)
+
+_UNDECIDED: Final = frozenset({AncestryBroken.code, Malformed.code})
+"""Refusals that may pass: an ancestor that nobody has shown yet, a time that has not come."""
 
 UNLOAD_VALID_FOR_S: Final = 365 * 86_400
 """An unload is signed once for ever, so it must still be good when it gets through after a power cut."""
@@ -55,13 +60,18 @@ class Balance:
 
 @dataclass(frozen=True, slots=True)
 class SyncReport:
-    """What a sync changed: evidence sent, refused (payment id, error code), payments settled, money held now (tiyn)."""
+    """What a sync changed: evidence sent, the refusals, payments settled, money held now (tiyn)."""
 
     sent: int
-    refused: tuple[tuple[bytes, str], ...]
+    refusals: tuple[tuple[bytes, TengeError], ...]
     settled: int
     disputed: int
     offline_tiyn: int
+
+    @property
+    def refused(self) -> tuple[tuple[bytes, str], ...]:
+        """(payment id, error code) of what the ledger refused."""
+        return tuple((payment_id, error.code) for payment_id, error in self.refusals)
 
 
 class Customer(OnlineWallet):
@@ -108,11 +118,18 @@ class Customer(OnlineWallet):
         return cls(vault, element, network, clock, random)
 
     @classmethod
-    def open(cls, directory: Path, password: str, *, clock: Callable[[], int]) -> Customer:
+    def open(
+        cls,
+        directory: Path,
+        password: str,
+        *,
+        clock: Callable[[], int],
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> Customer:
         """Open a wallet. Raises WrongPassword, WalletCorrupt, LedgerBusy."""
         vault = Vault.open(directory / "wallet.db", password)
         element = SimulatedElement.open(directory / "element.db", password)
-        return cls(vault, element, vault.get("wallet", b"network"), clock)
+        return cls(vault, element, vault.get("wallet", b"network"), clock, random)
 
     def close(self) -> None:
         """Let go of the files."""
@@ -128,8 +145,14 @@ class Customer(OnlineWallet):
 
     def balance(self, port: LedgerPort | None) -> Balance:
         """Online (as the ledger says; 0 without one), offline and pending."""
+        return self._balance(port, self.purse.spendable(), self.purse.pending_tiyn() + self._unanswered_tiyn(port))
+
+    def balance_without_device(self, port: LedgerPort) -> Balance:
+        """What is left to the owner of a device that is gone: all that the ledger knows of."""
+        return self._balance(port, port.offline_of([self.element.public_key]), 0)
+
+    def _balance(self, port: LedgerPort | None, offline: dict[bytes, OfflineToken], pending_tiyn: int) -> Balance:
         online = port.tokens_of([key.public for key in self.keys()]) if port else {}
-        offline = self.purse.spendable()
         marked: dict[bytes, int] = {}
         held = [(t.purpose, t.amount_tiyn) for t in online.values()]
         held += [(t.purpose, t.amount_tiyn) for t in offline.values()]
@@ -139,7 +162,7 @@ class Customer(OnlineWallet):
         return Balance(
             online_tiyn=sum(token.amount_tiyn for token in online.values()),
             offline_tiyn=sum(token.amount_tiyn for token in offline.values()),
-            pending_tiyn=self.purse.pending_tiyn() + self._unanswered_tiyn(port),
+            pending_tiyn=pending_tiyn,
             marked=marked,
         )
 
@@ -199,7 +222,7 @@ class Customer(OnlineWallet):
         self.purse.recover()
         stuck = self._is_unload_stuck(port)
         sent, refused = self._reconcile(port)
-        settled, disputed = self._settle(port)
+        settled, disputed = self._settle(port, refused)
         if not stuck:
             self._renew(port)
         self._note_sync(port)
@@ -212,38 +235,73 @@ class Customer(OnlineWallet):
         word = port.sync_certificate(self.element.public_key, self.element.sync_challenge())
         self.element.note_sync(word, port.trust_list())
 
-    def _reconcile(self, port: LedgerPort) -> tuple[int, tuple[tuple[bytes, str], ...]]:
-        """Hand in what the ledger may not have; ids and codes of what it refused."""
-        evidence = self.purse.evidence()
-        ids = [decode(raw, self.network).id for raw in evidence]
-        refused: list[tuple[bytes, str]] = []
-        for start in range(0, len(evidence), MAX_EVIDENCE):
-            part = evidence[start : start + MAX_EVIDENCE]
-            try:
-                port.submit(build(Kind.RECONCILE, Reconcile(tuple(part)), [], self.network))
-            except Unreachable:
-                raise  # nothing was decided, so nothing may be forgotten
-            except TengeError as error:
-                refused.append((ids[start], error.code))
-        known = [payment_id for payment_id in ids if self._is_known(port, payment_id)]
-        return len(evidence), tuple((payment_id, code) for payment_id, code in refused if payment_id not in known)
+    def _reconcile(self, port: LedgerPort) -> tuple[int, tuple[tuple[bytes, TengeError], ...]]:
+        """Hand in what the ledger may not have; how much, and what it refused with why."""
+        evidence = {decode(raw, self.network).id: raw for raw in self.purse.evidence()}
+        raws = list(evidence.values())
+        for start in range(0, len(raws), MAX_EVIDENCE):
+            self._hand_in(port, raws[start : start + MAX_EVIDENCE])
+        refused = []
+        for payment_id, raw in evidence.items():
+            # one that did not count is handed in again by itself, to learn why
+            error = None if self._is_known(port, payment_id) else self._hand_in(port, [raw])
+            if error is not None:
+                refused.append((payment_id, error))
+        return len(evidence), tuple(refused)
+
+    def _hand_in(self, port: LedgerPort, evidence: list[bytes]) -> TengeError | None:
+        """Why the ledger refuses all of this, or None."""
+        try:
+            port.submit(build(Kind.RECONCILE, Reconcile(tuple(evidence)), [], self.network))
+        except Unreachable:
+            raise  # nothing was decided, so nothing may be forgotten
+        except TengeError as error:
+            return error
+        return None
 
     @staticmethod
     def _is_known(port: LedgerPort, payment_id: bytes) -> bool:
         return port.offline_token(outpoint(payment_id, 0)) is not None
 
-    def _settle(self, port: LedgerPort) -> tuple[int, int]:
-        """Write down what became of every payment made; how many settled, how many are part of a fork."""
+    def _settle(self, port: LedgerPort, refusals: Iterable[tuple[bytes, TengeError]]) -> tuple[int, int]:
+        """Write down what became of every payment; how many that it made settled, how many are part of a fork."""
         settled = disputed = 0
+        declined = {payment_id for payment_id, error in refusals if error.code not in _UNDECIDED}
         for sent in self.purse.sent():
-            if not self._is_known(port, sent.id):
-                continue
             transfer = decode(sent.payment(), self.network).body
             inputs = transfer.inputs if isinstance(transfer, Transfer) else ()
-            forked = any(len(port.spenders_of(name)) > 1 for name in inputs)
-            self.purse.mark(sent.id, Status.DISPUTED if forked else Status.SETTLED)
-            settled, disputed = settled + (not forked), disputed + forked
+            event = self._outcome(port, sent.id, inputs, declined)
+            if event is Event.TAKEN and self._came_back(port, sent):
+                event = Event.RELEASE
+            if event is None:
+                continue
+            self.purse.mark(sent.id, event)
+            settled += event in (Event.TAKEN, Event.RELEASE)
+            disputed += event is Event.FORKED
+        for held in self.purse.received():
+            event = self._outcome(port, held.id, held.inputs, declined)
+            if event is not None:
+                self.purse.mark_received(held.id, event)
         return settled, disputed
+
+    def _outcome(
+        self, port: LedgerPort, payment_id: bytes, inputs: tuple[bytes, ...], declined: set[bytes]
+    ) -> Event | None:
+        """What the ledger says of a payment; None while it has not decided."""
+        if not self._is_known(port, payment_id):
+            return Event.DECLINED if payment_id in declined else None
+        forked = any(len(port.spenders_of(name)) > 1 for name in inputs)
+        return Event.FORKED if forked else Event.TAKEN
+
+    def _came_back(self, port: LedgerPort, sent: Sent) -> bool:
+        """Whether the ledger has the release of a payment: a spend by its payee that counts the hops down."""
+        transfer = decode(sent.payment(), self.network).body
+        outputs = transfer.outputs if isinstance(transfer, Transfer) else ()
+        name = next(outpoint(sent.id, index) for index, o in enumerate(outputs) if o.owner == sent.payee)
+        paid = port.offline_token(name)
+        backs = [port.offline_token(outpoint(spender, 0)) for spender in port.spenders_of(name)]
+        own = self.element.public_key
+        return paid is not None and any(back and back.owner == own and back.hops < paid.hops for back in backs)
 
     def _renew(self, port: LedgerPort) -> None:
         """Swap all leaves for fresh ones at hop 0; where that is refused, keep what the ledger knows as it is."""

@@ -2,7 +2,8 @@
 
 It holds tokens with their ancestry, the trust list, certificates and purposes, and journals of what it signed and
 took. Only bytes go in and out: `invoice` -> `pay` -> `accept` -> `finish`. A payment is journaled before anything is
-emitted and stored before it is answered; an unknown outcome is *pending*, and a sync settles it.
+emitted and stored before it is answered; an unknown outcome is *pending*, and a sync settles it. What was paid may
+come back: `release` -> `take_back`.
 """
 
 from __future__ import annotations
@@ -16,15 +17,13 @@ from cbdc.errors import (
     InsufficientFunds,
     LimitHolding,
     LimitPayment,
-    NotEnrolled,
     NotOwner,
     TengeError,
     WrongPayee,
 )
 from cbdc.formats import cbor, certificates, cose
-from cbdc.formats.hashing import HASH_BYTES
 from cbdc.formats.kinds import Kind
-from cbdc.formats.tokens import outpoint
+from cbdc.formats.tokens import Output, outpoint
 from cbdc.messages.bodies import NONCE_BYTES, OfflineTerms, Transfer
 from cbdc.messages.message import decode, message_id
 from cbdc.offline.judge import Parties, judge
@@ -42,8 +41,9 @@ from wallet.protocol import (
     read_receipt,
     receipt_payload,
 )
-from wallet.purse_store import PurseStore, Sent, Status
+from wallet.purse_store import PurseStore, Received, Sent
 from wallet.selection import Coin, pick, split_by_purpose
+from wallet.states import Event, Holding, Status, next_payee_state, next_payer_state
 
 log = logging.getLogger(__name__)
 
@@ -63,10 +63,7 @@ class Purse(PurseStore):
             LimitHolding: the purse has no room for it. TrustListStale: sync first.
         """
         know = self.knowledge()
-        know.check_trust_list_fresh()
-        headroom_tiyn = know.headroom_tiyn
-        if amount_tiyn > headroom_tiyn:
-            raise LimitHolding("the purse has no room for this", found=amount_tiyn, limit=headroom_tiyn)
+        headroom_tiyn = self._room_for(amount_tiyn, know)
         payload = invoice_payload(
             amount_tiyn,
             self.certificate_raw,
@@ -79,6 +76,13 @@ class Purse(PurseStore):
         raw = self.element.sign_invoice(payload)
         self.vault.put("invoice", invoice_id(payload), raw)
         return raw
+
+    def _room_for(self, amount_tiyn: int, know: Knowledge) -> int:
+        """How much the purse may still take (tiyn), if it may take this."""
+        know.check_trust_list_fresh()
+        if amount_tiyn > know.headroom_tiyn:
+            raise LimitHolding("the purse has no room for this", found=amount_tiyn, limit=know.headroom_tiyn)
+        return know.headroom_tiyn
 
     # --- payer ---------------------------------------------------------------------------------
 
@@ -97,7 +101,6 @@ class Purse(PurseStore):
         if paid is not None:
             return self.again(paid)
         know = self.knowledge()
-        acceptance.verified_certificate(invoice.certificate_raw, know)
         self._check_invoice(invoice, know)
         inputs, payload = self._compose(invoice, know, purpose)
         payment_id = message_id(Kind.TRANSFER, payload)
@@ -115,7 +118,7 @@ class Purse(PurseStore):
         return bundle
 
     def recover(self) -> int:
-        """Finish payments that a power cut interrupted after the element had signed; how many.
+        """Finish payments and releases that a power cut interrupted after the element had signed; how many.
 
         One that the element has not signed never happened, and is forgotten.
         """
@@ -128,9 +131,15 @@ class Purse(PurseStore):
             except DoubleSpend:  # the element went another way: this payment will never be signed
                 log.warning("an interrupted payment was overtaken by another spend of its tokens")
             self.vault.drop("intent", payment_id)
+        for payment_id, (payload, inputs) in self.vault.items("releasing"):
+            if all(self.element.has_spent(name) for name in inputs):
+                self._sign_release(payment_id, payload, tuple(inputs))
+                finished += 1
+            self.vault.drop("releasing", payment_id)
         return finished
 
     def _check_invoice(self, invoice: Invoice, know: Knowledge) -> None:
+        acceptance.verified_certificate(invoice.certificate_raw, know)
         know.trust_list.check_not_revoked(invoice.certificate.id)
         if invoice.certificate.limits is None or invoice.certificate.key == know.certificate.key:
             raise WrongPayee("an invoice is by another purse")
@@ -170,9 +179,15 @@ class Purse(PurseStore):
         )
         valid_until_s = invoice.ledger_time_s + _VALID_FOR_S
         transfer = Transfer(chosen.inputs, chosen.outputs, valid_until_s, None, terms)
-        parties, days = Parties(payer, payee), know.policy.trust_list_days
-        judge(transfer, terms, frozenset({payer.key}), inputs, parties, self.definition, days)
+        self._check_own(transfer, inputs, Parties(payer, payee), know)
         return chosen.inputs, cbor.encode(transfer.to_cbor())
+
+    def _check_own(self, transfer: Transfer, inputs: list[OfflineToken], parties: Parties, know: Knowledge) -> None:
+        """Judge what is about to be signed as its taker and the ledger will."""
+        if transfer.terms is None:
+            raise WrongPayee("not an offline transfer")
+        days = know.policy.trust_list_days
+        judge(transfer, transfer.terms, frozenset({parties.payer.key}), inputs, parties, self.definition, days)
 
     def _journal(
         self, payment_id: bytes, raw: bytes, invoice: Invoice, bundle: bytes, inputs: tuple[bytes, ...]
@@ -186,31 +201,23 @@ class Purse(PurseStore):
             for name in inputs:
                 self.vault.drop("token", name)
                 self.vault.put("spender", name, payment_id)
-            hops = max(token.hops for token in spent.values())
-            deadlines = [min(t.spend_until_s for t in spent.values()), min(t.final_at_s for t in spent.values())]
             for index, output in enumerate(transfer.outputs):
                 if output.owner == self.element.public_key:
-                    change: list[cbor.Value] = [
-                        output.owner,
-                        output.amount_tiyn,
-                        output.purpose,
-                        *deadlines,
-                        hops,
-                        [],
-                        False,
-                    ]
-                    self.vault.put("token", outpoint(payment_id, index), change)
+                    self.put_token(outpoint(payment_id, index), _change(output, spent.values()))
             self.vault.put("payment", payment_id, raw)
             self.vault.put("certificate", invoice.certificate.id, invoice.certificate_raw)
             payee = invoice.certificate
-            journal = [payee.key, payee.account, invoice.amount_tiyn, bundle, Status.PENDING.value, None]
+            state = next_payer_state(Status.INVOICED, Event.JOURNAL)
+            journal = [payee.key, payee.account, invoice.amount_tiyn, bundle, state.value, None]
             self.vault.put("sent", payment_id, journal)
             self.vault.put("paid", invoice.id, payment_id)
             self.vault.drop("intent", payment_id)
 
     def again(self, payment_id: bytes) -> bytes:
         """The identical bytes of a payment made before. Raises NotOwner if there is none."""
-        return self._made(payment_id).bundle
+        sent = self._made(payment_id)
+        self.mark(payment_id, Event.REPEAT)
+        return sent.bundle
 
     def _made(self, payment_id: bytes) -> Sent:
         value = self.vault.get("sent", payment_id)
@@ -228,12 +235,7 @@ class Purse(PurseStore):
         receipt = read_receipt(receipt_raw, self.network, sent.payee)
         if receipt.payment_id != payment_id:
             raise WrongPayee("the receipt is for another payment", found=receipt.payment_id, wanted=payment_id)
-        self.mark(payment_id, Status.ACCEPTED if sent.status is Status.PENDING else sent.status, receipt_raw)
-
-    def mark(self, payment_id: bytes, status: Status, receipt: bytes | None = None) -> None:
-        """Write down what became of a payment that this purse made."""
-        value = self.vault.get("sent", payment_id)
-        self.vault.put("sent", payment_id, [*value[:4], status.value, receipt or value[5]])
+        self.mark(payment_id, Event.RECEIPT, receipt_raw)
 
     # --- payee: accept -------------------------------------------------------------------------
 
@@ -247,82 +249,168 @@ class Purse(PurseStore):
         payment = decode(bundle.payment, self.network)
         known = self.vault.get("received", payment.id)
         if known is not None:
+            self.mark_received(payment.id, Event.REPEAT)
             return bytes(known[0])
         know = self.knowledge()
         try:
-            accepted = acceptance.check(bundle, self._open_invoice, know)
+            accepted = self._check_bundle(bundle, know)
         except DoubleSpend:
-            self._keep_proof(bundle)
+            self.keep_proof(bundle)
             raise
         receipt = self.element.sign_receipt(receipt_payload(accepted.id, know.ledger_time_s))
         self._store(accepted, bundle, receipt)
         return receipt
+
+    def _check_bundle(self, bundle: PaymentBundle, know: Knowledge) -> Accepted:
+        return acceptance.check(bundle, self._open_invoice, know)
 
     def _open_invoice(self, wanted: bytes) -> Invoice | None:
         raw = self.vault.get("invoice", wanted)
         return None if raw is None else read_invoice(raw, self.network)
 
     def _store(self, accepted: Accepted, bundle: PaymentBundle, receipt: bytes) -> None:
-        terms = accepted.hops[-1].terms
+        last = accepted.hops[-1]
+        state = next_payee_state(Holding.INVOICED, Event.STORE)
+        held = Received(
+            id=accepted.id,
+            receipt=receipt,
+            account=accepted.payer.account,
+            amount_tiyn=accepted.amount_tiyn,
+            ledger_time_s=last.terms.ledger_time_s,
+            state=state,
+            inputs=last.transfer.inputs,
+        )
         with self.vault.together():
-            for name, token in accepted.mine.items():
-                self.put_token(name, token)
-            for name, raw in accepted.loads.items():
-                self.vault.put("load", name, raw)
-            for raw in bundle.certificates:
-                self.vault.put("certificate", certificates.unverified(raw, self.network)[0].id, raw)
-            for hop in accepted.hops:
-                self.vault.put("payment", hop.id, hop.raw)
-                for name in hop.transfer.inputs:
-                    self.vault.put("spender", name, hop.id)
-            self.vault.drop("invoice", terms.invoice_id)
-            summary = [receipt, accepted.payer.account, accepted.amount_tiyn, terms.ledger_time_s]
-            self.vault.put("received", accepted.id, summary)
+            self._store_hops(accepted, bundle)
+            self.vault.drop("invoice", last.terms.invoice_id)
+            self.vault.put("received", accepted.id, held.fields())
 
-    def _keep_proof(self, bundle: PaymentBundle) -> None:
-        """Keep every payment of a refused bundle as evidence for the next sync."""
-        for raw in (*bundle.ancestry, bundle.payment):
-            self.vault.put("proof", decode(raw, self.network).id, raw)
+    def _store_hops(self, accepted: Accepted, bundle: PaymentBundle) -> None:
+        """The tokens that are now this purse's, with all that proves them; inside `Vault.together`."""
+        for name, token in accepted.mine.items():
+            self.put_token(name, token)
+        for name, raw in accepted.loads.items():
+            self.vault.put("load", name, raw)
+        for raw in bundle.certificates:
+            self.vault.put("certificate", certificates.unverified(raw, self.network)[0].id, raw)
+        for hop in accepted.hops:
+            self.vault.put("payment", hop.id, hop.raw)
+            for name in hop.transfer.inputs:
+                self.vault.put("spender", name, hop.id)
 
-    # --- evidence ------------------------------------------------------------------------------
+    # --- release -------------------------------------------------------------------------------
 
-    def bundle_of(self, raw: bytes, inputs: Iterable[bytes]) -> PaymentBundle:
-        """A payment with its ancestry back to load certificates, ancestors first."""
-        ancestry: dict[bytes, bytes] = {}
-        loads: dict[bytes, bytes] = {}
-        wanted: dict[bytes, bytes] = {self.certificate.id: self.certificate_raw}
+    def release(self, payment_id: bytes) -> bytes:
+        """Payee: give a payment back to its payer; the bundle for him. A repeat gives the identical bytes.
 
-        def trace(name: bytes) -> None:
-            load = self.vault.get("load", name)
-            maker = name[:HASH_BYTES]
-            if load is not None:
-                loads[name] = load
-            elif maker not in ancestry:
-                parent = self.vault.get("payment", maker)
-                transfer = decode(parent, self.network).body
-                if not isinstance(transfer, Transfer) or transfer.terms is None:
-                    raise NotEnrolled("an ancestor is not an offline payment")
-                for parent_input in transfer.inputs:
-                    trace(parent_input)
-                ancestry[maker] = parent
-                for party in (transfer.terms.payer_certificate, transfer.terms.payee_certificate):
-                    wanted[party] = self.vault.get("certificate", party)
+        Raises:
+            NotOwner: this purse took no such payment. DoubleSpend: it no longer holds all that the payment brought.
+            TengeError: which guard refused; nothing was signed.
+        """
+        self.recover()
+        released = self.vault.get("release", payment_id)
+        if released is not None:
+            return bytes(released)
+        if self.vault.get("received", payment_id) is None:
+            raise NotOwner("this purse took no such payment", payment=payment_id)
+        inputs, payload = self._compose_release(payment_id, self.knowledge())
+        self.vault.put("releasing", payment_id, [payload, list(inputs)])
+        try:
+            return self._sign_release(payment_id, payload, inputs)
+        except TengeError:
+            self.vault.drop("releasing", payment_id)
+            raise
 
-        for name in inputs:
-            trace(name)
-        return PaymentBundle(raw, tuple(ancestry.values()), tuple(loads.values()), tuple(wanted.values()))
+    def _compose_release(self, payment_id: bytes, know: Knowledge) -> tuple[tuple[bytes, ...], bytes]:
+        know.check_trust_list_fresh()
+        tokens = self._brought_by(payment_id)
+        acceptance.check_deadlines(tokens, know.now_s)
+        sources = [token.paid for token in tokens.values() if token.paid is not None]
+        payer = self.vault.get("certificate", sources[0][0]) if len(sources) == len(tokens) else None
+        if payer is None:
+            raise NotOwner("the payment was not taken from its payer", payment=payment_id)
+        parties = Parties(know.certificate, acceptance.verified_certificate(payer, know))
+        counter, spends = self.element.counters()
+        terms = OfflineTerms(
+            invoice_id=payment_id,
+            payer_certificate=parties.payer.id,
+            payee_certificate=parties.payee.id,
+            counter=counter + 1,
+            spends=spends + 1,
+            hop=max(token.hops for token in tokens.values()) - 1,
+            trust_list_s=know.trust_list.time_s,
+            ledger_time_s=know.ledger_time_s,
+        )
+        back = zip(tokens.values(), sources, strict=True)
+        outputs = tuple(Output(parties.payee.key, token.amount_tiyn, source[1]) for token, source in back)
+        transfer = Transfer(tuple(tokens), outputs, know.ledger_time_s + _VALID_FOR_S, None, terms)
+        self._check_own(transfer, list(tokens.values()), parties, know)
+        return tuple(tokens), cbor.encode(transfer.to_cbor())
 
-    def evidence(self) -> list[bytes]:
-        """Every payment this device knows, for the ledger: those it made, those it took, and proofs of forks."""
-        known = dict(self.vault.items("payment")) | dict(self.vault.items("proof"))
-        return list(known.values())
+    def _brought_by(self, payment_id: bytes) -> dict[bytes, OfflineToken]:
+        """All tokens that a payment brought, as long as none of them has moved on."""
+        raw = self.vault.get("payment", payment_id)
+        body = None if raw is None else decode(raw, self.network).body
+        outputs = body.outputs if isinstance(body, Transfer) else ()
+        own = self.element.public_key
+        names = [outpoint(payment_id, index) for index, output in enumerate(outputs) if output.owner == own]
+        held = self.tokens()
+        if not names or any(name not in held or self.element.has_spent(name) for name in names):
+            raise DoubleSpend("the purse no longer holds what this payment brought", payment=payment_id)
+        return {name: held[name] for name in names}
 
-    def forget_evidence(self, payment_ids: Iterable[bytes]) -> None:
-        """Drop payments that the ledger has."""
+    def _sign_release(self, payment_id: bytes, payload: bytes, inputs: tuple[bytes, ...]) -> bytes:
+        raw = cose.assemble(Kind.TRANSFER, payload, [self.element.sign_payment(payload)])
+        bundle, release_id = self.bundle_of(raw, inputs).encode(), message_id(Kind.TRANSFER, payload)
         with self.vault.together():
-            for payment_id in payment_ids:
-                self.vault.drop("payment", payment_id)
-                self.vault.drop("proof", payment_id)
+            for name in inputs:
+                self.vault.drop("token", name)
+                self.vault.put("spender", name, release_id)
+            self.vault.put("payment", release_id, raw)
+            self.vault.put("release", payment_id, bundle)
+            self.mark_received(payment_id, Event.RELEASE)
+            self.vault.drop("releasing", payment_id)
+        return bundle
+
+    def take_back(self, bundle_raw: bytes) -> bytes:
+        """Payer: take a release of a payment that this purse made; the payment's id. A repeat changes nothing.
+
+        Raises:
+            TengeError: which guard refused; nothing was stored, but for the proof of a fork.
+        """
+        bundle = PaymentBundle.decode(bundle_raw)
+        known = self.vault.get("returned", decode(bundle.payment, self.network).id)
+        if known is not None:
+            return bytes(known)
+        try:
+            accepted = acceptance.check_release(bundle, self._has_made, self.knowledge())
+        except DoubleSpend:
+            self.keep_proof(bundle)
+            raise
+        payment_id = accepted.hops[-1].terms.invoice_id
+        with self.vault.together():
+            self._store_hops(accepted, bundle)
+            self.mark(payment_id, Event.RELEASE)
+            self.vault.put("returned", accepted.id, payment_id)
+        return payment_id
+
+    def _has_made(self, payment_id: bytes) -> bool:
+        return self.vault.get("sent", payment_id) is not None
 
 
-__all__ = ["Purse", "Sent", "Status"]
+def _change(output: Output, spent: Iterable[OfflineToken]) -> OfflineToken:
+    """What of the tokens that a payment spends stays with its payer."""
+    inputs = list(spent)
+    return OfflineToken(
+        owner=output.owner,
+        amount_tiyn=output.amount_tiyn,
+        purpose=output.purpose,
+        spend_until_s=min(token.spend_until_s for token in inputs),
+        final_at_s=min(token.final_at_s for token in inputs),
+        hops=max(token.hops for token in inputs),
+        spenders=[],
+        returned=False,
+    )
+
+
+__all__ = ["Event", "Holding", "Purse", "Received", "Sent", "Status"]

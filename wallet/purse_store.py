@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from enum import Enum
+from dataclasses import dataclass, replace
 from typing import Final
 
 from cbdc.errors import (
@@ -14,6 +13,7 @@ from cbdc.errors import (
 )
 from cbdc.formats import cbor, certificates
 from cbdc.formats.certificates import Certificate
+from cbdc.formats.hashing import HASH_BYTES
 from cbdc.messages.bodies import Transfer
 from cbdc.messages.message import decode
 from cbdc.offline.documents import TrustList
@@ -25,22 +25,13 @@ from wallet.element import SecureElement
 from wallet.protocol import (
     PaymentBundle,
 )
+from wallet.states import Event, Holding, Status, next_payee_state, next_payer_state
 from wallet.vault import Vault
 
 _CERTIFICATE: Final = b"certificate"
 _TRUST_LIST: Final = b"trust list"
 _POLICY: Final = b"policy"
 _LEDGER_TIME: Final = b"ledger time"
-
-
-class Status(Enum):
-    """What a purse knows of a payment that it made."""
-
-    PENDING = "pending"
-    ACCEPTED = "accepted"
-    SETTLED = "settled"
-    DISPUTED = "disputed"
-    REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +60,30 @@ class Sent:
         """Which payment of its purse this is."""
         body = decode(self.payment(), network).body
         return body.terms.counter if isinstance(body, Transfer) and body.terms else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A payment this purse stored: its receipt, who paid, what it spends, and what became of it."""
+
+    id: bytes
+    receipt: bytes
+    account: str
+    amount_tiyn: int
+    ledger_time_s: int
+    state: Holding
+    inputs: tuple[bytes, ...]
+
+    @classmethod
+    def of(cls, payment_id: bytes, value: cbor.Value) -> Received:
+        """The payment in a journal's record."""
+        receipt, account, amount_tiyn, ledger_time_s, state, inputs = value
+        return cls(payment_id, receipt, account, amount_tiyn, ledger_time_s, Holding(state), tuple(inputs))
+
+    def fields(self) -> list[cbor.Value]:
+        """The journal's record."""
+        times = [self.amount_tiyn, self.ledger_time_s]
+        return [self.receipt, self.account, *times, self.state.value, list(self.inputs)]
 
 
 class PurseStore:
@@ -189,6 +204,10 @@ class PurseStore:
         """Payments that this purse made."""
         return [Sent.of(payment_id, value) for payment_id, value in self.vault.items("sent")]
 
+    def received(self) -> list[Received]:
+        """Payments that this purse took."""
+        return [Received.of(payment_id, value) for payment_id, value in self.vault.items("received")]
+
     def pending_tiyn(self) -> int:
         """What it has signed away without knowing the outcome."""
         return sum(sent.amount_tiyn for sent in self.sent() if sent.status is Status.PENDING)
@@ -219,5 +238,65 @@ class PurseStore:
 
     def put_token(self, name: bytes, token: OfflineToken) -> None:
         """Keep one token; inside `Vault.together` with whatever made it."""
-        fields = [token.owner, token.amount_tiyn, token.purpose, token.spend_until_s, token.final_at_s, token.hops]
-        self.vault.put("token", name, [*fields, [], False])
+        self.vault.put("token", name, [getattr(token, field) for field in OfflineToken.__match_args__])
+
+    # --- journals ------------------------------------------------------------------------------
+
+    def mark(self, payment_id: bytes, event: Event, receipt: bytes | None = None) -> Status:
+        """Write down what happened to a payment that this purse made; its state now (`wallet.states`)."""
+        value = self.vault.get("sent", payment_id)
+        state = next_payer_state(Status(value[4]), event)
+        self.vault.put("sent", payment_id, [*value[:4], state.value, receipt or value[5]])
+        return state
+
+    def mark_received(self, payment_id: bytes, event: Event) -> Holding:
+        """Write down what happened to a payment that this purse took; its state now."""
+        held = Received.of(payment_id, self.vault.get("received", payment_id))
+        state = next_payee_state(held.state, event)
+        self.vault.put("received", payment_id, replace(held, state=state).fields())
+        return state
+
+    # --- evidence ------------------------------------------------------------------------------
+
+    def keep_proof(self, bundle: PaymentBundle) -> None:
+        """Keep every payment of a refused bundle as evidence for the next sync."""
+        for raw in (*bundle.ancestry, bundle.payment):
+            self.vault.put("proof", decode(raw, self.network).id, raw)
+
+    def bundle_of(self, raw: bytes, inputs: Iterable[bytes]) -> PaymentBundle:
+        """A payment with its ancestry back to load certificates, ancestors first."""
+        ancestry: dict[bytes, bytes] = {}
+        loads: dict[bytes, bytes] = {}
+        wanted: dict[bytes, bytes] = {self.certificate.id: self.certificate_raw}
+
+        def trace(name: bytes) -> None:
+            load = self.vault.get("load", name)
+            maker = name[:HASH_BYTES]
+            if load is not None:
+                loads[name] = load
+            elif maker not in ancestry:
+                parent = self.vault.get("payment", maker)
+                transfer = decode(parent, self.network).body
+                if not isinstance(transfer, Transfer) or transfer.terms is None:
+                    raise NotEnrolled("an ancestor is not an offline payment")
+                for parent_input in transfer.inputs:
+                    trace(parent_input)
+                ancestry[maker] = parent
+                for party in (transfer.terms.payer_certificate, transfer.terms.payee_certificate):
+                    wanted[party] = self.vault.get("certificate", party)
+
+        for name in inputs:
+            trace(name)
+        return PaymentBundle(raw, tuple(ancestry.values()), tuple(loads.values()), tuple(wanted.values()))
+
+    def evidence(self) -> list[bytes]:
+        """Every payment this device knows, for the ledger: those it made, those it took, and proofs of forks."""
+        known = dict(self.vault.items("payment")) | dict(self.vault.items("proof"))
+        return list(known.values())
+
+    def forget_evidence(self, payment_ids: Iterable[bytes]) -> None:
+        """Drop payments that the ledger has."""
+        with self.vault.together():
+            for payment_id in payment_ids:
+                self.vault.drop("payment", payment_id)
+                self.vault.drop("proof", payment_id)

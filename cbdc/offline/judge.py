@@ -3,14 +3,19 @@
 What a device could have seen in the bytes is refused at the ledger too, so whoever accepts it bears it
 (design section 6, rule 6). What needs memory is not here: forks, revocation, headroom and deadlines' arrival
 belong to `cbdc.transition.offline` and to the purse.
+
+A *release* gives one payment back: its inputs are all that the payment brought its payee, and where a payment
+names an invoice it names that payment. It is judged by the payment alone and never by limits or conditions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from cbdc.errors import (
+    AmountMismatch,
     AncestryBroken,
     CertificateExpired,
     Expired,
@@ -19,10 +24,13 @@ from cbdc.errors import (
     LimitSpends,
     Malformed,
     NotOwner,
+    PurposeMismatch,
     TrustListStale,
     WrongPayee,
 )
 from cbdc.formats.certificates import Certificate, PurseLimits
+from cbdc.formats.hashing import HASH_BYTES
+from cbdc.formats.tokens import Output
 from cbdc.messages.bodies import OfflineTerms, Transfer
 from cbdc.policy import DAY_S
 from cbdc.purposes.definition import Definition
@@ -68,6 +76,8 @@ def judge(
         raise Expired("a token may no longer be spent offline", found=terms.ledger_time_s, limit=spend_until_s)
     if signers != {payer.key} or any(token.owner != payer.key for token in inputs):
         raise NotOwner("a purse spends exactly its own tokens", payer=payer.key)
+    if is_release(transfer, terms):
+        return _judge_release(transfer, terms, inputs, payee)
     if any(output.owner not in (payer.key, payee.key) for output in transfer.outputs):
         raise WrongPayee("an output goes to a third party")
     check_conserved(inputs, transfer.outputs)
@@ -80,20 +90,61 @@ def judge(
         lambda _, amount: payment_facts(payer.account, payee.account, payee, amount, terms.ledger_time_s),
         terms.ledger_time_s,
     )
-    final_at_s = min(token.final_at_s for token in inputs)
+    brought_tiyn = _brought_tiyn(transfer, payee.key)
     return [
-        OfflineToken(
-            owner=output.owner,
-            amount_tiyn=output.amount_tiyn,
-            purpose=mark,
-            spend_until_s=spend_until_s,
-            final_at_s=final_at_s,
-            hops=hop if output.owner == payee.key else hop - 1,
-            spenders=[],
-            returned=False,
-        )
+        _made(output, mark, inputs, hop, [payer.id, output.purpose, brought_tiyn])
+        if output.owner == payee.key
+        else _made(output, mark, inputs, hop - 1, None)
         for output, mark in zip(transfer.outputs, marks, strict=True)
     ]
+
+
+def is_release(transfer: Transfer, terms: OfflineTerms) -> bool:
+    """Whether it gives a payment back: every input is an output of the message that the terms name."""
+    return all(name[:HASH_BYTES] == terms.invoice_id for name in transfer.inputs)
+
+
+def _judge_release(
+    transfer: Transfer, terms: OfflineTerms, inputs: Sequence[OfflineToken], payee: Certificate
+) -> list[OfflineToken]:
+    """Everything that one payment brought goes back to its payer, token by token, under the mark it was drawn from.
+
+    What a release brings bears no ``paid``, so that nobody counts hops down by giving it to and fro.
+    """
+    sources = [token.paid for token in inputs if token.paid is not None and token.paid[0] == payee.id]
+    if len(sources) < len(inputs) or any(output.owner != payee.key for output in transfer.outputs):
+        raise WrongPayee("a release gives what a payment brought back to its payer", payee=payee.id)
+    back_tiyn = sum(output.amount_tiyn for output in transfer.outputs)
+    brought_tiyn = sources[0][2]
+    if back_tiyn != brought_tiyn or sum(token.amount_tiyn for token in inputs) != brought_tiyn:
+        raise AmountMismatch("a release gives back all of the payment", found=back_tiyn, wanted=brought_tiyn)
+    wanted = [(source[1], token.amount_tiyn) for source, token in zip(sources, inputs, strict=True)]
+    if [(output.purpose, output.amount_tiyn) for output in transfer.outputs] != wanted:
+        raise PurposeMismatch("a release gives back the same tokens under the same marks")
+    hop = max(token.hops for token in inputs) - 1
+    if terms.hop != hop:
+        raise AncestryBroken("the hop number is not where the value was", found=terms.hop, wanted=hop)
+    return [_made(output, output.purpose, inputs, hop, None) for output in transfer.outputs]
+
+
+def _made(
+    output: Output, mark: bytes | None, inputs: Sequence[OfflineToken], hop: int, paid: list[Any] | None
+) -> OfflineToken:
+    return OfflineToken(
+        owner=output.owner,
+        amount_tiyn=output.amount_tiyn,
+        purpose=mark,
+        spend_until_s=min(token.spend_until_s for token in inputs),
+        final_at_s=min(token.final_at_s for token in inputs),
+        hops=hop,
+        spenders=[],
+        returned=False,
+        paid=paid,
+    )
+
+
+def _brought_tiyn(transfer: Transfer, payee: bytes) -> int:
+    return sum(output.amount_tiyn for output in transfer.outputs if output.owner == payee)
 
 
 def _check_papers(transfer: Transfer, terms: OfflineTerms, parties: Parties, trust_list_days: int) -> None:
@@ -115,7 +166,7 @@ def _check_papers(transfer: Transfer, terms: OfflineTerms, parties: Parties, tru
 
 
 def _check_limits(transfer: Transfer, terms: OfflineTerms, hop: int, limits: PurseLimits, payee: bytes) -> None:
-    paid_tiyn = sum(output.amount_tiyn for output in transfer.outputs if output.owner == payee)
+    paid_tiyn = _brought_tiyn(transfer, payee)
     if paid_tiyn > limits.payment_tiyn:
         raise LimitPayment("above the purse's limit per payment", found=paid_tiyn, limit=limits.payment_tiyn)
     if terms.spends > limits.spends:

@@ -72,8 +72,10 @@ class Token(Record):
 class OfflineToken(Record):
     """An offline output, kept after it was spent: ``spenders`` are the ids of all that spent it, sorted.
 
-    ``hops`` counts changes of owner since the load. After ``final_at_s`` a live one is ``returned`` online. A ``void``
-    one was made by a payment that does not count, as its acceptor could know; it is kept because he passed it on.
+    ``hops`` counts changes of owner since the load. After ``final_at_s`` a live one is ``returned`` online.
+    ``paid`` says of what a payment brought to its payee whence it came, so that a release can be checked: the
+    payer's certificate id, the purpose that the value was drawn from, and all that the payment brought (tiyn). A
+    ``void`` one was made by a payment that does not count, as its acceptor could know; kept because he passed it on.
     """
 
     owner: bytes
@@ -84,6 +86,7 @@ class OfflineToken(Record):
     hops: int
     spenders: list[bytes]
     returned: bool
+    paid: list[Any] | None = None
     void: bool = False
 
     @property

@@ -37,7 +37,7 @@ from cbdc.service.founding import Governor
 from tests.support import LIMITS, NOW_S, seed
 from tests.wallet.paper import CANTEEN, Device, Paper, pay
 from wallet.protocol import PaymentBundle, invoice_payload, receipt_payload
-from wallet.purse import Purse, Sent, Status
+from wallet.purse import Event, Purse, Sent, Status
 
 COIN = 100_00
 NewDevice = Callable[..., Device]
@@ -273,11 +273,14 @@ def test_a_receipt_for_a_payment_never_made_is_refused(dana: Device, shop: Devic
         dana.purse.finish(seed("never made"), sign_receipt(shop, seed("never made")))
 
 
-@pytest.mark.parametrize("final", [Status.SETTLED, Status.DISPUTED])
+@pytest.mark.parametrize(
+    ("told", "final"),
+    [(Event.TAKEN, Status.SETTLED), (Event.FORKED, Status.DISPUTED), (Event.DECLINED, Status.REFUSED)],
+)
 def test_a_late_receipt_changes_nothing_that_the_ledger_said(
-    dana: Device, shop: Device, waiting: Sent, final: Status
+    dana: Device, shop: Device, waiting: Sent, told: Event, final: Status
 ) -> None:
-    dana.purse.mark(waiting.id, final)
+    assert dana.purse.mark(waiting.id, told) is final
     dana.purse.finish(waiting.id, sign_receipt(shop, waiting.id))
     assert only_sent(dana).status is final
 

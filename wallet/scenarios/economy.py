@@ -22,9 +22,10 @@ from cbdc.service.ledger import Identity, Ledger, LedgerDied
 from cbdc.service.queries import Queries
 from cbdc.store.sqlite import SqliteStore
 from wallet.bank import BankDesk
-from wallet.customer import Customer
+from wallet.customer import Balance, Customer
 from wallet.element import SimulatedElement
 from wallet.port import LedgerPort, LocalPort, Switch
+from wallet.scenarios.careless import CarelessPurse
 from wallet.scenarios.conditions import condition_of
 from wallet.scenarios.schema import PurposeSpec, Scenario, WalletSpec
 from wallet.vault import QUICK_KDF
@@ -57,6 +58,17 @@ class ManualClock:
         return self.now_s
 
 
+@dataclass
+class DeviceClock:
+    """One device's clock: the economy's, and by how much it is wrong (seconds)."""
+
+    right: ManualClock
+    skew_s: int = 0
+
+    def __call__(self) -> int:
+        return self.right() + self.skew_s
+
+
 class CrashPoint:
     """Lets the ledger die once at a named place."""
 
@@ -84,7 +96,10 @@ class Device:
     directory: Path
     customer: Customer
     switch: Switch
+    clock: DeviceClock
     original: str = ""
+    is_lost: bool = False
+    is_careless: bool = False
 
     @property
     def owner(self) -> str:
@@ -114,6 +129,7 @@ class Economy:
         self.ledger: Ledger
         self.queries: Queries
         self.restarts = 0
+        self._openings = 0
 
     # --- opening -------------------------------------------------------------------------------
 
@@ -170,9 +186,9 @@ class Economy:
 
     def _open_wallet(self, spec: WalletSpec) -> None:
         directory = self.directory / "wallets" / spec.name
-        random = self._random(f"wallet {spec.name}")
+        random, clock = self._random(f"wallet {spec.name}"), DeviceClock(self.clock)
         customer = Customer.create(
-            directory, _PASSWORD, self.governor.network, clock=self.clock, cost=QUICK_KDF, random=random
+            directory, _PASSWORD, self.governor.network, clock=clock, cost=QUICK_KDF, random=random
         )
         merchant = None
         if spec.kind == "merchant":
@@ -180,7 +196,7 @@ class Economy:
         self.bank(spec.bank).enrol(
             self.port, customer, spec.name, holder=_HOLDERS[spec.kind], merchant=merchant, tier=spec.tier
         )
-        self.devices[spec.name] = Device(spec.name, spec, directory, customer, Switch(lambda: self.port))
+        self.devices[spec.name] = Device(spec.name, spec, directory, customer, Switch(lambda: self.port), clock)
 
     def _define(self, spec: PurposeSpec) -> None:
         sponsor = self.device(spec.sponsor).customer
@@ -201,7 +217,21 @@ class Economy:
         return _named(self.banks, name, "bank")
 
     def device(self, name: str) -> Device:
+        """A device that takes part. Raises Malformed if there is none, Unreachable if it is gone for good."""
+        device = self.wallet(name)
+        if device.is_lost:
+            raise Unreachable("this device is gone for good", wallet=name)
+        return device
+
+    def wallet(self, name: str) -> Device:
+        """A wallet, its device lost or not. Raises Malformed."""
         return _named(self.devices, name, "wallet")
+
+    def balance(self, name: str) -> Balance:
+        """What a wallet has; of a lost device, what the ledger knows."""
+        wallet = self.wallet(name)
+        customer = wallet.customer
+        return customer.balance_without_device(self.port) if wallet.is_lost else customer.balance(self.port)
 
     def purpose(self, name: str | None) -> bytes | None:
         return None if name is None else _named(self.purposes, name, "purpose")
@@ -240,7 +270,22 @@ class Economy:
 
     def reopen(self, device: Device) -> None:
         """Open a device's files again after they were replaced."""
-        device.customer = Customer.open(device.directory, _PASSWORD, clock=self.clock)
+        random = self._fresh_random(device.name)
+        device.customer = Customer.open(device.directory, _PASSWORD, clock=device.clock, random=random)
+        if device.is_careless:
+            self.make_careless(device)
+
+    def make_careless(self, device: Device) -> None:
+        """From now on the device's purse accepts what it should refuse."""
+        device.is_careless = True
+        customer = device.customer
+        random = self._fresh_random(device.name)
+        customer.purse = CarelessPurse(customer.vault, customer.element, customer.network, device.clock, random)
+
+    def _fresh_random(self, name: str) -> SeededRandom:
+        """Chance for a purse that was opened again: from the seed, and never the same numbers twice."""
+        self._openings += 1
+        return self._random(f"wallet {name} opened {self._openings}")
 
     def copy_device(self, device: Device, directory: Path, *, element: bool) -> None:
         """Copy a device's storage; with ``element`` its secure element too, which no sound element allows."""
@@ -255,15 +300,16 @@ class Economy:
             raise Malformed("there is a wallet of this name", found=as_name)
         directory = self.directory / "wallets" / as_name
         self.copy_device(device, directory, element=True)
-        customer = Customer.open(directory, _PASSWORD, clock=self.clock)
+        clock = DeviceClock(self.clock, device.clock.skew_s)
+        customer = Customer.open(directory, _PASSWORD, clock=clock, random=self._fresh_random(as_name))
         switch = Switch(lambda: self.port)
         switch.is_connected = device.switch.is_connected
-        self.devices[as_name] = Device(as_name, device.spec, directory, customer, switch, original=device.owner)
+        self.devices[as_name] = Device(as_name, device.spec, directory, customer, switch, clock, original=device.owner)
 
     def open_copy(self, device: Device, directory: Path) -> tuple[Customer, SimulatedElement]:
         """A throw-away copy of a device, element included, for forging on."""
         self.copy_device(device, directory, element=True)
-        customer = Customer.open(directory, _PASSWORD, clock=self.clock)
+        customer = Customer.open(directory, _PASSWORD, clock=device.clock)
         return customer, customer.element
 
 

@@ -77,7 +77,7 @@ def _check_wallet(economy: Economy, step: Step, held: list[str]) -> None:
     name = step.fields.get("wallet")
     if name is None:
         return
-    balance = economy.device(str(name)).customer.balance(economy.port)
+    balance = economy.balance(str(name))
     found = {"online": balance.online_tiyn, "offline": balance.offline_tiyn, "pending": balance.pending_tiyn}
     for field, amount_tiyn in found.items():
         if field in step.fields:

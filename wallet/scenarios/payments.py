@@ -10,7 +10,7 @@ from cbdc.formats.tokens import outpoint
 from cbdc.messages.bodies import OfflineTerms, Transfer
 from cbdc.messages.message import decode
 from wallet.protocol import PaymentBundle
-from wallet.purse import Status
+from wallet.purse import Holding, Status
 
 if TYPE_CHECKING:
     from wallet.scenarios.economy import Economy
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """Who paid whom; offline ones have an id, online ones an entry."""
+    """Who paid whom; offline ones have an id and their bytes, online ones an entry, refused ones neither."""
 
     payer: str
     payee: str
     amount_tiyn: int
     id: bytes | None = None
+    raw: bytes = b""
     online_entry: int | None = None
 
 
@@ -41,6 +42,18 @@ class Payments:
         if isinstance(name, str):
             self._by_name[name] = payment
 
+    def note_refused(self, step: Step, payment: Payment) -> None:
+        """Keep that a payment was refused, unless it was signed before: then its outcome is not known."""
+        if step.fields.get("as") not in self._by_name:
+            self.note(step, payment)
+
+    def offline_payment(self, name: str) -> tuple[Payment, bytes]:
+        """An offline payment of this name and its id. Raises Malformed."""
+        payment = self.named(name)
+        if payment.id is None:
+            raise Malformed("this is no payment between two devices", found=name)
+        return payment, payment.id
+
     def named(self, name: str) -> Payment:
         """The payment of this name. Raises Malformed."""
         if name not in self._by_name:
@@ -48,16 +61,31 @@ class Payments:
         return self._by_name[name]
 
     def status(self, name: str) -> str:
-        """What became of it: by the ledger where it knows, else by the payer's purse."""
+        """What became of it: by the ledger where it knows, else by the two purses."""
         payment = self.named(name)
-        if payment.id is None:
+        if payment.online_entry is not None:
             return Status.SETTLED.value
-        sent = next(s for s in self._economy.device(payment.payer).customer.purse.sent() if s.id == payment.id)
-        if self._economy.queries.offline_token(outpoint(payment.id, 0)) is None:
-            return sent.status.value
-        transfer, _ = self._transfer(sent.payment())
-        forked = any(self._economy.queries.is_forked(name) for name in transfer.inputs)
-        return Status.DISPUTED.value if forked else Status.SETTLED.value
+        if payment.id is None:
+            return Status.REFUSED.value
+        payer, payee = self._states(payment, payment.id)
+        is_released = payer is Status.RELEASED or payee is Holding.RELEASED
+        queries = self._economy.queries
+        if queries.offline_token(outpoint(payment.id, 0)) is not None:
+            transfer, _ = self._transfer(payment.raw)
+            if any(queries.is_forked(name) for name in transfer.inputs):
+                return Status.DISPUTED.value
+            return Status.RELEASED.value if is_released else Status.SETTLED.value
+        if is_released:
+            return Status.RELEASED.value
+        return Status.REFUSED.value if payee is Holding.REFUSED else payer.value
+
+    def _states(self, payment: Payment, payment_id: bytes) -> tuple[Status, Holding | None]:
+        """What the two purses say; a forged payment is known to its payee alone."""
+        sent = self._economy.wallet(payment.payer).customer.purse.sent()
+        received = self._economy.wallet(payment.payee).customer.purse.received()
+        payee = next((held.state for held in received if held.id == payment_id), None)
+        unknown = Status.PENDING if payee is None else Status.ACCEPTED
+        return next((made.status for made in sent if made.id == payment_id), unknown), payee
 
     def id_of(self, bundle: bytes) -> bytes:
         """The id of the payment in a bundle."""

@@ -112,7 +112,7 @@ def _receipts(economy: Economy) -> tuple[int, bool]:
 
 
 def _wallet(economy: Economy, name: str) -> dict[str, Any]:
-    balance = economy.device(name).customer.balance(economy.port)
+    balance = economy.balance(name)
     marked = {economy.purpose_name(purpose): format_tenge(tiyn) for purpose, tiyn in balance.marked.items()}
     return {
         "online": format_tenge(balance.online_tiyn),

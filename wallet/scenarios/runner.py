@@ -11,7 +11,7 @@ from typing import Final
 from cbdc.amounts import parse_tenge, show_tenge
 from cbdc.errors import Malformed, TengeError
 from wallet.carriers import MemoryCarrier
-from wallet.protocol import Line
+from wallet.protocol import Line, PaymentBundle
 from wallet.scenarios import expectations
 from wallet.scenarios.economy import Device, Economy
 from wallet.scenarios.forging import forge
@@ -31,6 +31,9 @@ class StepResult:
     detail: str
     ms: float
 
+
+MESSAGES: Final = ("invoice", "payment", "receipt")
+"""What crosses between two devices in a payment, in this order."""
 
 OnStep = Callable[[Step, StepResult], None]
 
@@ -71,11 +74,12 @@ class _Player:
         self.payments = Payments(economy)
         self._forgeries: dict[str, str] = {}
         self._backups: dict[str, Path] = {}
+        self._lost: dict[str, set[str]] = {}
 
     def run(self, step: Step) -> StepResult:
         """One step, with its expected refusal if it has one."""
         started = time.perf_counter()
-        before = self._value() if step.refused else None
+        before = self._value(step) if step.refused else None
         code, detail = None, ""
         try:
             action = _ACTIONS.get(step.do)
@@ -91,15 +95,22 @@ class _Player:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             code, detail = Malformed.code, f"a field of this step has another form: {error!r}"
             ok = step.refused == code
-        if ok and before is not None and before != self._value():
+        if ok and before is not None and before != self._value(step):
             ok, detail = False, f"refused, but value moved: {detail}"
         return StepResult(step.number, step.do, ok, code, detail, (time.perf_counter() - started) * 1000)
 
-    def _value(self) -> object:
-        """Where all value is: what a refused step must not change."""
+    def _value(self, step: Step) -> object:
+        """Where all value is: what a refused step must not change.
+
+        A sync may be refused a part of its evidence while the rest counts, and what a careless purse believed is
+        gone from it: then only the supply must stay as it was.
+        """
+        supply = self.economy.queries.supply()
+        if step.do == "sync":
+            return supply
         purses = {name: d.customer.purse for name, d in self.economy.devices.items()}
         held = {name: purse.balance_tiyn() + purse.pending_tiyn() for name, purse in purses.items()}
-        return held, self.economy.queries.supply(), self.economy.queries.latest_checkpoint()
+        return held, supply, self.economy.queries.latest_checkpoint()
 
     # --- money ---------------------------------------------------------------------------------
 
@@ -134,9 +145,17 @@ class _Player:
         if step.fields.get("privacy", "open") != "open":
             raise Malformed("this privacy level is not there yet", found=str(step.fields["privacy"]))
         what = self._forgeries.pop(payer.name, None)
-        if what is None and payer.switch.is_connected and payee.switch.is_connected:
-            return self._pay_online(step, payer, payee)
-        return self._pay_offline(step, payer, payee, what)
+        lost = self._lost.pop(str(step.fields.get("as")), set())
+        is_online = what is None and payer.switch.is_connected and payee.switch.is_connected
+        if is_online and lost:
+            raise Malformed("a payment on the ledger has no such message", found=", ".join(sorted(lost)))
+        try:
+            return (
+                self._pay_online(step, payer, payee) if is_online else self._pay_offline(step, payer, payee, what, lost)
+            )
+        except TengeError:
+            self.payments.note_refused(step, Payment(payer.name, payee.name, step.amount_tiyn()))
+            raise
 
     def _pay_online(self, step: Step, payer: Device, payee: Device) -> str:
         purpose = self.economy.purpose(step.fields.get("purpose"))
@@ -146,25 +165,56 @@ class _Player:
         self.payments.note(step, Payment(payer.name, payee.name, step.amount_tiyn(), online_entry=receipt.index))
         return f"{payer.name} pays {payee.name} {_show(step)} on the ledger, entry {receipt.index}"
 
-    def _pay_offline(self, step: Step, payer: Device, payee: Device, what: str | None) -> str:
-        there, back = MemoryCarrier(), MemoryCarrier()
+    def _pay_offline(self, step: Step, payer: Device, payee: Device, what: str | None, lost: set[str]) -> str:
         payer_purse, payee_purse = payer.customer.purse, payee.customer.purse
-        back.send(payee_purse.invoice(step.amount_tiyn(), _lines(step)))
-        invoice = back.receive()
+        invoice = payee_purse.invoice(step.amount_tiyn(), _lines(step))
+        if "invoice" in lost:
+            return f"{payee.name}'s invoice never arrives: nothing is paid"
+        invoice = _carried(invoice)
+        if what is None:
+            bundle = payer_purse.pay(invoice, self.economy.purpose(step.fields.get("purpose")))
+        else:
+            bundle = self._forged(payer, invoice, what)
+        if what is None:
+            self._note_offline(step, payer, payee, bundle)
+            if self._on_payment:
+                self._on_payment(bundle)
+        if "payment" in lost:
+            return f"{payer.name} pays {payee.name} {_show(step)}, but the payment never arrives"
+        receipt = payee_purse.accept(_carried(bundle))
         if what is not None:
-            there.send(self._forged(payer, invoice, what))
-            payee_purse.accept(there.receive())
+            self._note_offline(step, payer, payee, bundle)
             return f"{payee.name} took a forged payment ({what})"
-        bundle = payer_purse.pay(invoice, self.economy.purpose(step.fields.get("purpose")))
-        payment_id = self.payments.id_of(bundle)
-        self.payments.note(step, Payment(payer.name, payee.name, step.amount_tiyn(), payment_id))
-        if self._on_payment:
-            self._on_payment(bundle)
-        there.send(bundle)
-        back.send(payee_purse.accept(there.receive()))
-        payer_purse.finish(payment_id, back.receive())
-        terms = self.payments.terms_of(bundle)
-        return f"{payer.name} pays {payee.name} {_show(step)} offline, hop {terms.hop}, {len(bundle)} bytes"
+        if "receipt" in lost:
+            return f"{payer.name} pays {payee.name} {_show(step)}, but the receipt never arrives"
+        payer_purse.finish(self.payments.id_of(bundle), _carried(receipt))
+        hop = self.payments.terms_of(bundle).hop
+        return f"{payer.name} pays {payee.name} {_show(step)} offline, hop {hop}, {len(bundle)} bytes"
+
+    def _note_offline(self, step: Step, payer: Device, payee: Device, bundle: bytes) -> None:
+        payment_id, raw = self.payments.id_of(bundle), PaymentBundle.decode(bundle).payment
+        self.payments.note(step, Payment(payer.name, payee.name, step.amount_tiyn(), payment_id, raw))
+
+    def lose_message(self, step: Step) -> str:
+        name, message = step.text("payment"), step.text("message")
+        if message not in MESSAGES:
+            raise Malformed("no such message", found=message, wanted=" or ".join(MESSAGES))
+        self._lost.setdefault(name, set()).add(message)
+        return f"the {message} of {name} will never arrive"
+
+    def resend(self, step: Step) -> str:
+        payment, payment_id = self.payments.offline_payment(step.text("payment"))
+        payer, payee = self.economy.device(payment.payer), self.economy.device(payment.payee)
+        bundle = payer.customer.purse.again(payment_id)
+        receipt = payee.customer.purse.accept(_carried(bundle))
+        payer.customer.purse.finish(payment_id, _carried(receipt))
+        return f"{payer.name} shows {payee.name} the same {len(bundle)} bytes again"
+
+    def release(self, step: Step) -> str:
+        payment, payment_id = self.payments.offline_payment(step.text("payment"))
+        payer, payee = self.economy.device(payment.payer), self.economy.device(payment.payee)
+        payer.customer.purse.take_back(_carried(payee.customer.purse.release(payment_id)))
+        return f"{payee.name} signs {show_tenge(payment.amount_tiyn)} back to {payer.name}"
 
     def _forged(self, payer: Device, invoice: bytes, what: str) -> bytes:
         copies = self.economy.directory / "forgeries"
@@ -201,13 +251,18 @@ class _Player:
         return f"{', '.join(step.names('wallets'))}: network {'back' if connected else 'cut'}"
 
     def sync(self, step: Step) -> str:
-        reports = []
+        reports, refusals = [], []
         for name in step.names("wallets"):
             device = self.economy.device(name)
             report = device.customer.sync(device.switch.port())
             device.customer.look(device.switch.port())
+            refusals += [error for _, error in report.refusals]
             extra = f", {report.disputed} disputed" if report.disputed else ""
+            extra += "".join(f", refused: {code}" for code in sorted({code for _, code in report.refused}))
             reports.append(f"{name} sends {report.sent}, holds {show_tenge(report.offline_tiyn)}{extra}")
+        for error in refusals:
+            if error.code == step.refused:
+                raise error
         return "; ".join(reports)
 
     # --- devices -------------------------------------------------------------------------------
@@ -237,17 +292,39 @@ class _Player:
         self._forgeries[self.economy.device(step.text("wallet")).name] = step.text("what")
         return f"{step.text('wallet')}'s next payment will be forged: {step.text('what')}"
 
-    def revoke(self, step: Step) -> str:
+    def careless(self, step: Step) -> str:
         device = self.economy.device(step.text("wallet"))
-        desk = self.economy.bank(device.spec.bank)
-        desk.revoke(self.economy.port, device.customer.element.public_key, f"scenario: {step.do}")
-        return f"{device.name}'s purse is on the deny-list"
+        self.economy.make_careless(device)
+        return f"{device.name} accepts what it should refuse, from now on"
+
+    def lose(self, step: Step) -> str:
+        device = self.economy.device(step.text("wallet"))
+        device.is_lost = True
+        return f"{device.name} is gone for good, and nobody told the bank"
+
+    def freeze(self, step: Step) -> str:
+        return self._deny(step, "reported lost or stolen by its owner")
+
+    def revoke(self, step: Step) -> str:
+        return self._deny(step, "revoked by its bank")
+
+    def _deny(self, step: Step, reason: str) -> str:
+        wallet = self.economy.wallet(step.text("wallet"))
+        desk = self.economy.bank(wallet.spec.bank)
+        desk.revoke(self.economy.port, wallet.customer.element.public_key, reason)
+        return f"{wallet.name}'s purse is on the deny-list: {reason}"
 
     # --- time, faults, expectations --------------------------------------------------------------
 
     def advance(self, step: Step) -> str:
         swept = self.economy.advance(span_of(step.text("by")))
         return f"{step.text('by')} pass" + (f", {swept} tokens fall due" if swept else "")
+
+    def skew(self, step: Step) -> str:
+        device, by = self.economy.device(step.text("wallet")), step.text("by")
+        back = by.startswith("-")
+        device.clock.skew_s += span_of(by.removeprefix("-")) * (-1 if back else 1)
+        return f"{device.name}'s clock is set {by.removeprefix('-')} {'back' if back else 'ahead'}"
 
     def crash(self, step: Step) -> str:
         at = step.text("at")
@@ -267,6 +344,9 @@ _ACTIONS: Final[dict[str, Callable[[_Player, Step], str]]] = {
     "reserve": _Player.reserve,
     "grant": _Player.grant,
     "pay": _Player.pay,
+    "lose_message": _Player.lose_message,
+    "resend": _Player.resend,
+    "release": _Player.release,
     "load": _Player.load,
     "unload": _Player.unload,
     "offline": _Player.offline,
@@ -276,13 +356,23 @@ _ACTIONS: Final[dict[str, Callable[[_Player, Step], str]]] = {
     "restore": _Player.restore,
     "clone": _Player.clone,
     "tamper": _Player.tamper,
-    "freeze": _Player.revoke,
+    "careless": _Player.careless,
+    "lose": _Player.lose,
+    "freeze": _Player.freeze,
     "revoke": _Player.revoke,
     "advance": _Player.advance,
+    "skew": _Player.skew,
     "crash": _Player.crash,
     "expect": _Player.expect,
 }
 STEPS: Final = tuple(_ACTIONS)
+
+
+def _carried(message: bytes) -> bytes:
+    """Between two devices only bytes cross."""
+    carrier = MemoryCarrier()
+    carrier.send(message)
+    return carrier.receive()
 
 
 def _show(step: Step) -> str:

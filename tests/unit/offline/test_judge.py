@@ -83,7 +83,7 @@ class Case:
     valid_until_s: int = NOW_S
 
     def judge(self) -> list[OfflineToken]:
-        names = tuple(bytes([number]) * 34 for number in range(len(self.inputs)))
+        names = tuple(bytes([number + 1]) * 34 for number in range(len(self.inputs)))
         transfer = Transfer(names, self.outputs, self.valid_until_s, None, self.terms)
         parties = Parties(self.payer, self.payee)
         return judge(
@@ -113,18 +113,21 @@ def terms(**changes: int | bytes) -> OfflineTerms:
 
 
 def test_a_right_payment() -> None:
-    assert RIGHT.judge() == [token(500, owner=PAYEE, hops=1), token(200)]
+    assert RIGHT.judge() == [token(500, owner=PAYEE, hops=1, paid=[PAYER, None, 500]), token(200)]
 
 
 def test_a_marked_payment() -> None:
-    assert MARKED.judge() == [token(500, owner=PAYEE, hops=1), token(200, purpose=PURPOSE)]
+    assert MARKED.judge() == [
+        token(500, owner=PAYEE, hops=1, paid=[PAYER, PURPOSE, 500]),
+        token(200, purpose=PURPOSE),
+    ]
 
 
 def test_a_merge_takes_the_worst_of_each() -> None:
     inputs = (token(300, hops=1, spend_until_s=NOW_S + 5), token(400, final_at_s=NOW_S + 3))
     made = replace(RIGHT, inputs=inputs, terms=terms(hop=2)).judge()
     assert made == [
-        token(500, owner=PAYEE, hops=2, final_at_s=NOW_S + 3),
+        token(500, owner=PAYEE, hops=2, final_at_s=NOW_S + 3, paid=[PAYER, None, 500]),
         token(200, hops=1, final_at_s=NOW_S + 3),
     ]
 
@@ -239,3 +242,85 @@ def test_the_first_guard_names_the_code() -> None:
         "limit_payment",
         "limit_hops",
     ]
+
+
+# --- release -----------------------------------------------------------------------------------
+
+PAYMENT = bytes([9]) * 32
+BACK = OfflineTerms(PAYMENT, PAYER, PAYEE, 1, 99, 1, NOW_S, NOW_S)
+
+
+@dataclass(frozen=True)
+class Release:
+    """What PAYER was paid by PAYEE in ``PAYMENT`` goes back: 500 drawn from a purpose, cleared of its mark, and 200."""
+
+    inputs: tuple[OfflineToken, ...] = (
+        token(500, hops=2, paid=[PAYEE, PURPOSE, 700]),
+        token(200, hops=2, paid=[PAYEE, None, 700]),
+    )
+    outputs: tuple[Output, ...] = (Output(PAYEE, 500, PURPOSE), Output(PAYEE, 200, None))
+    terms: OfflineTerms = BACK
+    made_by: tuple[bytes, ...] = (PAYMENT, PAYMENT)
+
+    def judge(self) -> list[OfflineToken]:
+        names = tuple(made_by + bytes([0, n]) for n, made_by in enumerate(self.made_by[: len(self.inputs)]))
+        transfer = Transfer(names, self.outputs, NOW_S, None, self.terms)
+        parties = Parties(purse("aida", PAYER, limits=PurseLimits(0, 0, 0, 0)), purse("bolat", PAYEE, merchant=None))
+        return judge(transfer, self.terms, frozenset({PAYER}), self.inputs, parties, lambda _: MEALS, TRUST_LIST_DAYS)
+
+
+def test_a_release_gives_the_marks_back_and_asks_neither_limits_nor_conditions() -> None:
+    assert Release().judge() == [
+        token(500, owner=PAYEE, hops=1, purpose=PURPOSE),
+        token(200, owner=PAYEE, hops=1),
+    ]
+
+
+FRESH = Release()
+WRONG_RELEASES: dict[str, tuple[type[TengeError], Release]] = {
+    "of a load": (WrongPayee, replace(FRESH, inputs=(token(500), token(200)))),
+    "of half a load": (WrongPayee, replace(FRESH, inputs=(FRESH.inputs[0], token(200)))),
+    "to a third": (WrongPayee, replace(FRESH, outputs=(FRESH.outputs[0], Output(THIRD, 200, None)))),
+    "to himself": (WrongPayee, replace(FRESH, outputs=(FRESH.outputs[0], Output(PAYER, 200, None)))),
+    "of another's payment": (
+        WrongPayee,
+        replace(FRESH, inputs=tuple(replace(t, paid=[THIRD, None, 700]) for t in FRESH.inputs)),
+    ),
+    "of a part": (AmountMismatch, replace(FRESH, inputs=FRESH.inputs[:1], outputs=FRESH.outputs[:1])),
+    "of too much": (AmountMismatch, replace(FRESH, outputs=(FRESH.outputs[0], Output(PAYEE, 201, None)))),
+    "with the mark washed off": (
+        PurposeMismatch,
+        replace(FRESH, outputs=(Output(PAYEE, 500, None), Output(PAYEE, 200, None))),
+    ),
+    "with a mark out of nothing": (
+        PurposeMismatch,
+        replace(FRESH, outputs=(Output(PAYEE, 500, PURPOSE), Output(PAYEE, 200, PURPOSE))),
+    ),
+    "in other pieces": (
+        PurposeMismatch,
+        replace(FRESH, outputs=(Output(PAYEE, 200, None), Output(PAYEE, 500, PURPOSE))),
+    ),
+    "counting a hop": (AncestryBroken, replace(FRESH, terms=replace(FRESH.terms, hop=3))),
+    "counting two hops down": (AncestryBroken, replace(FRESH, terms=replace(FRESH.terms, hop=0))),
+    "of another's token": (NotOwner, replace(FRESH, inputs=(FRESH.inputs[0], token(200, owner=THIRD)))),
+    "with something else": (PurposeMismatch, replace(FRESH, made_by=(PAYMENT, THIRD))),
+    "on a stale trust list": (
+        TrustListStale,
+        replace(FRESH, terms=replace(FRESH.terms, trust_list_s=NOW_S - TRUST_LIST_DAYS * DAY_S - 1)),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_RELEASES)
+def test_a_wrong_release_is_refused(case: str) -> None:
+    error, wrong = WRONG_RELEASES[case]
+    with pytest.raises(TengeError) as caught:
+        wrong.judge()
+    assert type(caught.value) is error
+
+
+def test_what_was_released_cannot_be_released_again() -> None:
+    """Or two purses would count the hops down by giving it to and fro."""
+    back = [replace(token, owner=PAYER) for token in FRESH.judge()]
+    with pytest.raises(WrongPayee):
+        replace(FRESH, inputs=tuple(back), terms=replace(FRESH.terms, hop=0)).judge()

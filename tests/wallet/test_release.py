@@ -1,0 +1,405 @@
+"""A payment given back: signed once, by him who still holds all of it, to him who paid it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from cbdc.errors import (
+    BadSignature,
+    CertificateRevoked,
+    DoubleSpend,
+    Expired,
+    Malformed,
+    NotOwner,
+    TengeError,
+    TrustListStale,
+    WrongPayee,
+)
+from cbdc.formats.ed25519 import SigningKey
+from cbdc.formats.kinds import Kind
+from cbdc.messages.bodies import Reconcile, Transfer
+from cbdc.messages.message import build, decode
+from cbdc.policy import DAY_S
+from tests.support import LIMITS, NOW_S, seed
+from tests.wallet.paper import CANTEEN, Device, Paper, pay
+from tests.wallet.town import Town
+from wallet.protocol import PaymentBundle
+from wallet.purse import Holding, Sent, Status
+
+COIN = 100_00
+NewDevice = Callable[..., Device]
+Found = Callable[..., Town]
+
+
+@pytest.fixture
+def dana(new_device: NewDevice) -> Device:
+    device = new_device("dana")
+    device.load(COIN)
+    return device
+
+
+@pytest.fixture
+def shop(new_device: NewDevice) -> Device:
+    return new_device("shop")
+
+
+@pytest.fixture
+def paid(dana: Device, shop: Device) -> bytes:
+    """dana has paid the shop 60; the payment's id."""
+    pay(dana, shop, 60_00)
+    return sent_by(dana).id
+
+
+def sent_by(device: Device) -> Sent:
+    return device.purse.sent()[-1]
+
+
+def states(dana: Device, shop: Device) -> tuple[Status, Holding]:
+    return sent_by(dana).status, shop.purse.received()[-1].state
+
+
+class PowerCut(BaseException):
+    """The device goes dark here."""
+
+
+# --- back and forth ----------------------------------------------------------------------------
+
+
+def test_a_release_brings_everything_back(dana: Device, shop: Device, paid: bytes) -> None:
+    assert dana.purse.take_back(shop.purse.release(paid)) == paid
+    assert (dana.purse.balance_tiyn(), shop.purse.balance_tiyn()) == (COIN, 0)
+    assert (dana.purse.pending_tiyn(), shop.purse.pending_tiyn()) == (0, 0)
+    assert states(dana, shop) == (Status.RELEASED, Holding.RELEASED)
+    assert {token.hops for token in dana.purse.tokens().values()} == {0}
+
+
+def test_it_works_without_the_receipt(dana: Device, shop: Device) -> None:
+    shop.purse.accept(dana.purse.pay(shop.purse.invoice(60_00)))
+    dana.purse.take_back(shop.purse.release(sent_by(dana).id))
+    assert states(dana, shop) == (Status.RELEASED, Holding.RELEASED)
+    assert dana.purse.pending_tiyn() == 0
+
+
+def test_what_came_back_is_money_like_any_other(dana: Device, shop: Device, paid: bytes, new_device: NewDevice) -> None:
+    """It is spent together with the change, and a device that knows nothing of the release judges it from the bytes."""
+    dana.purse.take_back(shop.purse.release(paid))
+    bakery, last = new_device("bakery"), new_device("last")
+    bundle = PaymentBundle.decode(pay(dana, bakery, 90_00))
+    assert len(bundle.ancestry) == 2
+    pay(bakery, last, 80_00)
+    assert last.purse.balance_tiyn() == 80_00
+    assert {token.hops for token in last.purse.tokens().values()} == {2}
+
+
+def test_a_repeat_gives_the_same_bytes_and_one_credit(dana: Device, shop: Device, paid: bytes) -> None:
+    bundle = shop.purse.release(paid)
+    assert [shop.purse.release(paid), shop.restarted().purse.release(paid)] == [bundle, bundle]
+    dana.purse.take_back(bundle)
+    once = dana.everything()
+    assert [dana.purse.take_back(bundle), dana.restarted().purse.take_back(bundle)] == [paid, paid]
+    assert dana.everything() == once
+    assert dana.purse.balance_tiyn() == COIN
+
+
+def test_a_repeat_after_the_money_moved_on_brings_nothing_more(
+    dana: Device, shop: Device, paid: bytes, new_device: NewDevice
+) -> None:
+    bundle = shop.purse.release(paid)
+    dana.purse.take_back(bundle)
+    pay(dana, new_device("bakery"), COIN)
+    dana.purse.take_back(bundle)
+    assert dana.purse.balance_tiyn() == 0
+
+
+def test_a_release_asks_no_limit_of_the_purse_that_made_it(dana: Device, new_device: NewDevice) -> None:
+    """The element counts the signature; the payer's room is not asked, for it was his money."""
+    small = new_device("small", limits=replace(LIMITS, spends=1))
+    pay(dana, small, 60_00)
+    dana.load(LIMITS.holding_tiyn - dana.purse.balance_tiyn())
+    dana.purse.take_back(small.purse.release(sent_by(dana).id))
+    assert dana.purse.balance_tiyn() == LIMITS.holding_tiyn + 60_00
+    assert small.element.counters() == (1, 1)
+
+
+# --- marks -------------------------------------------------------------------------------------
+
+
+def test_the_mark_comes_back_though_the_payee_held_free_money(dana: Device, new_device: NewDevice) -> None:
+    canteen = new_device("canteen", merchant=CANTEEN)
+    meals = dana.paper.meals_id
+    dana.load(30_00, meals)
+    pay(dana, canteen, 50_00)
+    assert {token.purpose for token in canteen.purse.tokens().values()} == {None}
+    dana.purse.take_back(canteen.purse.release(sent_by(dana).id))
+    held: dict[Any, int] = {}
+    for token in dana.purse.tokens().values():
+        held[token.purpose] = held.get(token.purpose, 0) + token.amount_tiyn
+    assert held == {None: COIN, meals: 30_00}
+
+
+# --- who may not -------------------------------------------------------------------------------
+
+
+def test_only_what_was_taken_can_be_given_back(dana: Device, shop: Device, paid: bytes, new_device: NewDevice) -> None:
+    for device, payment_id in ((dana, paid), (new_device("stranger"), paid), (shop, seed("never paid"))):
+        before = device.everything()
+        with pytest.raises(NotOwner):
+            device.purse.release(payment_id)
+        assert (device.everything(), device.element.counters()[0]) == (before, int(device is dana))
+
+
+def test_what_was_spent_in_part_stays(dana: Device, shop: Device, paid: bytes, new_device: NewDevice) -> None:
+    pay(shop, new_device("bakery"), 10_00)
+    before = shop.everything()
+    with pytest.raises(DoubleSpend):
+        shop.purse.release(paid)
+    assert shop.everything() == before
+    assert states(dana, shop) == (Status.ACCEPTED, Holding.STORED)
+
+
+def test_a_rolled_back_storage_meets_an_element_that_remembers(
+    shop: Device, paid: bytes, new_device: NewDevice
+) -> None:
+    tokens = shop.vault.items("token")
+    pay(shop, new_device("bakery"), 60_00)
+    for name, value in tokens:
+        shop.vault.put("token", name, value)
+    with pytest.raises(DoubleSpend):
+        shop.purse.release(paid)
+
+
+def test_what_was_released_cannot_be_paid(shop: Device, paid: bytes, new_device: NewDevice) -> None:
+    tokens = shop.vault.items("token")
+    shop.purse.release(paid)
+    for name, value in tokens:
+        shop.vault.put("token", name, value)
+    with pytest.raises(DoubleSpend):
+        shop.purse.pay(new_device("bakery").purse.invoice(60_00))
+
+
+def test_a_release_is_for_the_payer_alone(dana: Device, shop: Device, paid: bytes, new_device: NewDevice) -> None:
+    bundle = shop.purse.release(paid)
+    for device in (new_device("stranger"), shop):
+        before = device.everything()
+        for take in (device.purse.take_back, device.purse.accept):
+            with pytest.raises(WrongPayee):
+                take(bundle)
+        assert device.everything() == before
+
+
+def test_a_release_is_no_payment_and_a_payment_no_release(dana: Device, shop: Device, paid: bytes) -> None:
+    with pytest.raises(WrongPayee):
+        dana.purse.accept(shop.purse.release(paid))
+    dana.load(5_00)
+    payment = dana.purse.pay(shop.purse.invoice(5_00))
+    with pytest.raises(WrongPayee):
+        shop.purse.take_back(payment)
+
+
+def test_a_forged_release_is_refused(dana: Device, shop: Device, paid: bytes) -> None:
+    bundle = PaymentBundle.decode(shop.purse.release(paid))
+    forged = replace(bundle, payment=bundle.payment[:-1] + bytes([bundle.payment[-1] ^ 1]))
+    before = dana.everything()
+    with pytest.raises(BadSignature):
+        dana.purse.take_back(forged.encode())
+    assert dana.everything() == before
+
+
+def test_a_release_that_another_spend_contradicts_is_refused_and_proven(
+    dana: Device, shop: Device, paid: bytes, new_device: NewDevice
+) -> None:
+    """The shop's element has been opened: it pays dana with the very tokens that it then gives back to her."""
+    tokens = shop.vault.items("token")
+    bundle = shop.purse.release(paid)
+    for name, value in tokens:
+        shop.vault.put("token", name, value)
+        shop.element.vault.drop("spent", name)
+    pay(shop, dana, 60_00)
+    with pytest.raises(DoubleSpend):
+        dana.purse.take_back(bundle)
+    assert PaymentBundle.decode(bundle).payment in dana.purse.evidence()
+    assert sent_by(dana).status is Status.ACCEPTED
+
+
+# --- time --------------------------------------------------------------------------------------
+
+
+def refused(call: Callable[[], object], error: type[TengeError]) -> None:
+    with pytest.raises(error) as caught:
+        call()
+    assert type(caught.value) is error
+
+
+def test_a_release_after_spend_until_is_refused(paper: Paper, dana: Device, shop: Device, paid: bytes) -> None:
+    paper.now_s += 7 * DAY_S + 1
+    shop.learn(paper.trust_list())
+    refused(lambda: shop.purse.release(paid), Expired)
+    assert shop.purse.balance_tiyn() == 60_00
+
+
+def test_a_stale_device_neither_gives_nor_takes_back(paper: Paper, dana: Device, shop: Device, paid: bytes) -> None:
+    bundle = shop.purse.release(paid)
+    paper.now_s += 3 * DAY_S + 1
+    refused(lambda: dana.purse.take_back(bundle), TrustListStale)
+    paper.now_s -= 1
+    dana.purse.take_back(bundle)
+
+
+def test_a_stale_payee_gives_nothing_back(paper: Paper, shop: Device, paid: bytes) -> None:
+    paper.now_s += 3 * DAY_S + 1
+    refused(lambda: shop.purse.release(paid), TrustListStale)
+
+
+def test_nothing_is_taken_back_from_a_revoked_purse(paper: Paper, dana: Device, shop: Device, paid: bytes) -> None:
+    bundle = shop.purse.release(paid)
+    dana.learn(paper.trust_list(NOW_S + 1, revoked=(shop.purse.certificate.id,)))
+    refused(lambda: dana.purse.take_back(bundle), CertificateRevoked)
+
+
+def test_a_release_from_the_future_is_refused(paper: Paper, dana: Device, shop: Device, paid: bytes) -> None:
+    """The ledger would refuse it now, so the payer would hold what is not there."""
+    shop.learn(paper.trust_list(NOW_S + 60))
+    bundle = shop.purse.release(paid)
+    refused(lambda: dana.purse.take_back(bundle), Malformed)
+    paper.now_s += 60
+    dana.purse.take_back(bundle)
+
+
+# --- power cuts --------------------------------------------------------------------------------
+
+
+def cut_power(monkeypatch: pytest.MonkeyPatch, device: Device, at: str, space: str) -> None:
+    whole = getattr(device.vault, at)
+
+    def dying(first: str, *rest: Any) -> None:
+        if first == space:
+            raise PowerCut
+        whole(first, *rest)
+
+    monkeypatch.setattr(device.vault, at, dying)
+
+
+@pytest.mark.parametrize(
+    ("at", "space"),
+    [("put", "spender"), ("put", "payment"), ("put", "release"), ("put", "received"), ("drop", "token")],
+)
+def test_power_lost_after_the_element_signed_gives_the_same_release(
+    dana: Device, shop: Device, paid: bytes, monkeypatch: pytest.MonkeyPatch, at: str, space: str
+) -> None:
+    cut_power(monkeypatch, shop, at, space)
+    with pytest.raises(PowerCut):
+        shop.purse.release(paid)
+    monkeypatch.undo()
+    assert shop.restarted().purse.recover() == 1
+    assert shop.purse.recover() == 0
+    bundle = shop.purse.release(paid)
+    assert shop.element.counters()[0] == 1
+    assert shop.purse.balance_tiyn() == 0
+    dana.purse.take_back(bundle)
+    assert dana.purse.balance_tiyn() == COIN
+
+
+def test_power_lost_before_the_element_signed_released_nothing(
+    shop: Device, paid: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dying(_: bytes) -> None:
+        raise PowerCut
+
+    monkeypatch.setattr(shop.element, "sign_payment", dying)
+    with pytest.raises(PowerCut):
+        shop.purse.release(paid)
+    monkeypatch.undo()
+    assert shop.restarted().purse.recover() == 0
+    assert (shop.purse.balance_tiyn(), shop.element.counters()[0]) == (60_00, 0)
+    assert shop.vault.items("releasing") == []
+    assert shop.purse.release(paid)
+
+
+def test_a_refusal_by_the_element_releases_nothing(dana: Device, new_device: NewDevice) -> None:
+    """A purse that has paid as often as it may must sync first; its element counts every signature."""
+    payee = new_device("payee", limits=replace(LIMITS, spends=1))
+    payee.load(5_00)
+    pay(dana, payee, 60_00)
+    payment_id = sent_by(dana).id
+    pay(payee, new_device("bakery"), 5_00)
+    before = payee.everything()
+    with pytest.raises(TengeError) as refused:
+        payee.purse.release(payment_id)
+    assert refused.value.code == "limit_spends"
+    assert (payee.everything(), payee.vault.items("releasing")) == (before, [])
+
+
+@pytest.mark.parametrize("space", ["token", "payment", "spender", "sent", "returned"])
+def test_power_lost_while_taking_back_takes_nothing_and_the_repeat_completes_it(
+    dana: Device, shop: Device, paid: bytes, monkeypatch: pytest.MonkeyPatch, space: str
+) -> None:
+    bundle = shop.purse.release(paid)
+    before = dana.everything()
+    cut_power(monkeypatch, dana, "put", space)
+    with pytest.raises(PowerCut):
+        dana.purse.take_back(bundle)
+    monkeypatch.undo()
+    assert dana.restarted().everything() == before
+    dana.purse.take_back(bundle)
+    assert dana.purse.balance_tiyn() == COIN
+
+
+# --- at the ledger -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def town(found: Found) -> Town:
+    town = found("dana", "erlan")
+    town["dana"].load(town.port, 300_00)
+    return town
+
+
+@pytest.mark.parametrize("order", [("dana", "erlan"), ("erlan", "dana"), ("erlan", "dana", "erlan"), ("dana",)])
+def test_the_ledger_takes_payment_and_release_in_any_order(town: Town, order: tuple[str, ...]) -> None:
+    payment_id = town.pay_offline("dana", "erlan", 100_00)
+    town["dana"].purse.take_back(town["erlan"].purse.release(payment_id))
+    town.sync(*order)
+    assert town.held("dana")[1:] == (300_00, 0)
+    assert town.held("erlan")[1:] == (0, 0)
+    assert [sent.status for sent in town["dana"].purse.sent()] == [Status.RELEASED]
+    assert [held.state for held in town["erlan"].purse.received()] == [Holding.RELEASED]
+
+
+def test_a_release_that_never_arrived_reaches_the_payer_by_the_ledger(town: Town) -> None:
+    payment_id = town.pay_offline("dana", "erlan", 100_00)
+    town["erlan"].purse.release(payment_id)
+    town.sync("erlan", "dana")
+    assert town.held("dana")[1:] == (300_00, 0)
+    assert [sent.status for sent in town["dana"].purse.sent()] == [Status.RELEASED]
+
+
+def test_a_payment_back_is_no_release(town: Town) -> None:
+    town.pay_offline("dana", "erlan", 100_00)
+    town.pay_offline("erlan", "dana", 100_00)
+    town.sync("erlan", "dana")
+    assert town.held("dana")[1:] == (300_00, 0)
+    assert [sent.status for sent in town["dana"].purse.sent()] == [Status.SETTLED]
+
+
+def test_the_ledger_refuses_a_release_that_goes_elsewhere(found: Found) -> None:
+    """erlan's element has been opened: he "releases" to a third, which would count a hop down and pass all limits."""
+    town = found("dana", "erlan", "farida")
+    town["dana"].load(town.port, 300_00)
+    payment_id = town.pay_offline("dana", "erlan", 100_00)
+    erlan, farida = town["erlan"], town["farida"]
+    honest = decode(PaymentBundle.decode(erlan.purse.release(payment_id)).payment, erlan.network).body
+    assert isinstance(honest, Transfer)
+    assert honest.terms is not None
+    terms = replace(honest.terms, payee_certificate=farida.purse.certificate.id)
+    outputs = tuple(replace(output, owner=farida.element.public_key) for output in honest.outputs)
+    key = SigningKey(erlan.element.vault.get("element", b"key"))
+    forged = build(Kind.TRANSFER, replace(honest, outputs=outputs, terms=terms), [key], erlan.network)
+    town.sync("dana")
+    with pytest.raises(WrongPayee):
+        town.port.submit(build(Kind.RECONCILE, Reconcile((forged,)), [], erlan.network))
+    town.sync("erlan", "dana")
+    assert (town.held("dana")[1], town.held("farida")[1]) == (300_00, 0)
