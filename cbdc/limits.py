@@ -124,7 +124,7 @@ MAX_IMAGE_BYTES: Final = 32 << 20
 """A file with a picture: the largest photograph that a phone makes."""
 
 MAX_IMAGE_PIXELS: Final = 50_000_000
-"""One picture before it is unpacked: a phone's camera; some 50 MB in grey."""
+"""One picture before it is unpacked: a phone's camera; some 400 MB at worst, with colours and transparency."""
 
 MAX_ANIMATION_PIXELS: Final = 200_000_000
 """All pictures of an animated image together: MAX_FRAMES codes of version 9, with room; a few seconds of reading."""

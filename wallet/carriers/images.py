@@ -86,11 +86,16 @@ def _codes_of(image: Image.Image) -> list[str]:
     if image.width * image.height > MAX_IMAGE_PIXELS:  # a JPEG's second picture has a size of its own
         raise TooLarge("a further picture has too many pixels", limit=MAX_IMAGE_PIXELS)
     if image.has_transparency_data:  # what shows through is paper: dark modules on nothing would be dark on dark
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        image = _on_white(image if image.mode == "RGBA" else image.convert("RGBA"))
     formats = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
     found = zxingcpp.read_barcodes(image.convert("L"), formats=formats, text_mode=zxingcpp.TextMode.Plain)
     return [code.text for code in found]
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    paper = Image.new("L", image.size, 255)
+    paper.paste(image.convert("L"), mask=image.getchannel("A"))
+    return paper
 
 
 def read_message(pictures: Iterable[bytes], collector: Collector | None = None) -> Reading:

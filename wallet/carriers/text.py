@@ -28,7 +28,9 @@ CHECK_BYTES: Final = 8
 MAX_PACKED_BYTES: Final = (MAX_PAYLOAD_TEXT_CHARS - len(PREFIX)) // 3 * 2
 """What the longest payload text holds: two bytes in three letters."""
 
-_BETWEEN: Final = re.compile(rf"{BEGIN}(.*?){END}", re.ASCII | re.IGNORECASE | re.DOTALL)
+# two marks and no pattern from one to the other, which would search a hostile text once for each beginning in it
+_BEGIN: Final = re.compile(BEGIN, re.ASCII | re.IGNORECASE)
+_END: Final = re.compile(END, re.ASCII | re.IGNORECASE)
 _QUOTES: Final = re.compile(r"^[\s>|]+", re.MULTILINE)
 _INVISIBLE: Final = re.compile(r"[\s\u00ad\u200b-\u200f\u2060\ufeff]+")
 _LETTERS: Final = re.compile(r"[A-Z2-7]+")
@@ -68,12 +70,13 @@ def from_clipboard(text: str) -> bytes:
         raise TooLarge("pasted text too long", found=len(text), limit=MAX_CLIPBOARD_CHARS)
     if text.lstrip().startswith(PREFIX):
         return from_text(text)
-    bodies = _BETWEEN.findall(text)
-    if not bodies:
-        raise Malformed("no payload in the text: one begins and ends so", begin=BEGIN, end=END)
-    if len(bodies) > 1:
-        raise Malformed("several payloads in the text: paste one at a time", found=len(bodies))
-    return _unwrapped(bodies[0])
+    _, *begun = _BEGIN.split(text)
+    if len(begun) > 1:
+        raise Malformed("several payloads in the text: paste one at a time", found=len(begun))
+    body, *ended = _END.split(begun[0], maxsplit=1) if begun else ("",)
+    if not ended:
+        raise Malformed("no whole payload in the text: one begins and ends so", begin=BEGIN, end=END)
+    return _unwrapped(body)
 
 
 def _unwrapped(body: str) -> bytes:

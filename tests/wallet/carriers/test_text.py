@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import textwrap
+import time
 import zlib
 from collections.abc import Callable
 
@@ -139,6 +140,17 @@ def test_no_text_makes_the_reader_stumble(pasted: str) -> None:
             assert isinstance(from_clipboard(whole), bytes)
         except FormError as error:
             assert error.code in {"malformed", "too_large"}
+
+
+@pytest.mark.parametrize("piece", [BEGIN, END, f"{BEGIN}A", "> ", "\n>", "KZT1", PREFIX, "\u200b", " \n"])
+def test_reading_takes_time_in_proportion_to_the_text(piece: str) -> None:
+    """A search that starts anew at each beginning takes minutes here."""
+    pasted = piece * (MAX_CLIPBOARD_CHARS // len(piece))
+    began_s = time.process_time()
+    for whole in (pasted, BEGIN + pasted[: -len(BEGIN + END)] + END):
+        with pytest.raises(FormError):
+            from_clipboard(whole)
+    assert time.process_time() - began_s < 5
 
 
 def test_more_than_the_other_device_takes_is_not_sent() -> None:
