@@ -304,7 +304,8 @@ class Purse(PurseStore):
         """Payee: give a payment back to its payer; the bundle for him. A repeat gives the identical bytes.
 
         Raises:
-            NotOwner: this purse took no such payment, or the ledger refused it. DoubleSpend: it no longer holds all that the payment brought.
+            NotOwner: this purse took no such payment, or the ledger refused it.
+            DoubleSpend: it no longer holds all that the payment brought.
             TengeError: which guard refused; nothing was signed.
         """
         self.recover()
