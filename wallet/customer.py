@@ -29,7 +29,7 @@ from cbdc.log.receipts import Receipt
 from cbdc.messages.bodies import Load, Reconcile, Transfer, Unload
 from cbdc.messages.message import build, decode
 from cbdc.state.records import OfflineToken
-from wallet.element import SimulatedElement
+from wallet.element import ElementMaker, ElementProcess, SecureElement
 from wallet.keys import check_words, words_of
 from wallet.online import VALID_FOR_S, HistoryItem, OnlineWallet, coins_of
 from wallet.port import LedgerPort
@@ -70,7 +70,7 @@ class Customer(OnlineWallet):
     def __init__(
         self,
         vault: Vault,
-        element: SimulatedElement,
+        element: SecureElement,
         network: bytes,
         clock: Callable[[], int],
         random: Callable[[int], bytes] = os.urandom,
@@ -90,10 +90,15 @@ class Customer(OnlineWallet):
         *,
         clock: Callable[[], int],
         words: str | None = None,
+        pin: str | None = None,
+        element: ElementMaker = ElementProcess,
         cost: KdfCost | None = None,
         random: Callable[[int], bytes] = os.urandom,
     ) -> Customer:
         """Make a wallet for a network; with ``words`` from another wallet's backup, else with fresh ones.
+
+        ``pin`` is the secure element's own, by default the password; ``element`` says whether it runs in a process of
+        its own or, for tests and embedding, in this one (`SimulatedElement`).
 
         Raises:
             LedgerBusy: there is a wallet already. Malformed: the words are not 24 words.
@@ -104,25 +109,47 @@ class Customer(OnlineWallet):
             vault.put("wallet", b"words", words)
             vault.put("wallet", b"network", network)
             vault.put("wallet", b"keys", 1)
-        element = SimulatedElement.create(directory / "element.db", password, network, cost=cost, random=random)
-        return cls(vault, element, network, clock, random)
+        try:
+            made = element.create(
+                directory / "element.db", password if pin is None else pin, network, cost=cost, random=random
+            )
+        except BaseException:
+            vault.close()
+            raise
+        return cls(vault, made, network, clock, random)
 
     @classmethod
-    def open(cls, directory: Path, password: str, *, clock: Callable[[], int]) -> Customer:
-        """Open a wallet. Raises WrongPassword, WalletCorrupt, LedgerBusy."""
+    def open(
+        cls,
+        directory: Path,
+        password: str,
+        *,
+        clock: Callable[[], int],
+        pin: str | None = None,
+        element: ElementMaker = ElementProcess,
+    ) -> Customer:
+        """Open a wallet; a wrong password costs the element no try of its PIN.
+
+        Raises:
+            WrongPassword, WrongPin, PinLocked, WalletCorrupt, LedgerBusy. Unreachable: the element does not start.
+        """
         vault = Vault.open(directory / "wallet.db", password)
-        element = SimulatedElement.open(directory / "element.db", password)
-        return cls(vault, element, vault.get("wallet", b"network"), clock)
+        try:
+            opened = element.open(directory / "element.db", password if pin is None else pin)
+        except BaseException:
+            vault.close()
+            raise
+        return cls(vault, opened, vault.get("wallet", b"network"), clock)
 
     def close(self) -> None:
         """Let go of the files."""
         self.vault.close()
         self.element.close()
 
-    def install(self, wallet_certificate: bytes, purse_certificate: bytes) -> None:
-        """Take the bank's two certificates."""
+    def install(self, wallet_certificate: bytes, purse_certificate: bytes, trust_list: bytes) -> None:
+        """Take the bank's two certificates; the element checks its own against the trust list."""
+        self.purse.install(purse_certificate, trust_list)
         self.vault.put("wallet", b"certificate", wallet_certificate)
-        self.purse.install(purse_certificate)
 
     # --- balance -------------------------------------------------------------------------------
 
@@ -165,7 +192,9 @@ class Customer(OnlineWallet):
         name = outpoint(decode(raw, self.network).id, 0)
         self._take_in(port, name)
         self._learn(port)
-        self._note_sync(port)
+        if not self.purse.evidence():
+            # Else the ledger does not know yet what the purse paid and took: its word would miscount what it holds.
+            self._note_sync(port)
         return receipt
 
     def _take_in(self, port: LedgerPort, name: bytes) -> None:

@@ -1,7 +1,7 @@
-"""The secure element: the one part of a purse that an attacker is not supposed to get into.
+"""The rules of the secure element, over storage of its own, apart from the wallet's.
 
-`SecureElement` is the narrow interface; there is no call that exports the key. `SimulatedElement` keeps its own
-storage, apart from the wallet's, so that a rolled-back wallet still meets an element that remembers.
+A rolled-back wallet thus still meets an element that remembers. `SimulatedElement` runs in whatever process makes it;
+`wallet.element.server` runs it in a process of its own.
 """
 
 from __future__ import annotations
@@ -9,75 +9,55 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Self
 
 from cbdc.errors import (
     BadSignature,
     DoubleSpend,
+    LimitHolding,
     LimitHops,
     LimitPayment,
     LimitSpends,
     Malformed,
     NotEnrolled,
     Replayed,
+    TrustListStale,
+    WrongPassword,
+    WrongPayee,
+    WrongPin,
 )
 from cbdc.formats import cbor, certificates, cose
-from cbdc.formats.certificates import Certificate, PurseLimits
+from cbdc.formats.certificates import PurseLimits
 from cbdc.formats.cose import Signature
 from cbdc.formats.ed25519 import SigningKey
+from cbdc.formats.hashing import HASH_BYTES
 from cbdc.formats.kinds import Kind
+from cbdc.formats.tokens import Output
+from cbdc.limits import MAX_AMOUNT_TIYN
 from cbdc.messages.bodies import OfflineTerms, Transfer, Unload
+from cbdc.messages.message import decode
 from cbdc.offline.documents import CHALLENGE_BYTES, SyncCertificate, TrustList
+from wallet.element.pin import PinGate, uptime_ms
 from wallet.vault import KdfCost, Vault
 
-_KEY = b"key"
+KEY = b"key"
 _NETWORK = b"network"
 _CERTIFICATE = b"certificate"
 _COUNTERS = b"counters"
+_HELD = b"held"
 _CHALLENGE = b"challenge"
+_LIST_TIME = b"list time"
 
-
-class SecureElement(Protocol):
-    """What a purse may ask of its element."""
-
-    @property
-    def public_key(self) -> bytes:
-        """The purse's key (32 bytes)."""
-
-    def install(self, certificate: bytes) -> None:
-        """Take the bank's certificate for this key: from now on its limits are enforced."""
-
-    def counters(self) -> tuple[int, int]:
-        """(payments ever signed, payments since the last sync)."""
-
-    def has_spent(self, outpoint: bytes) -> bool:
-        """Whether it has signed a spend of this token."""
-
-    def sign_payment(self, payload: bytes) -> Signature:
-        """Sign an offline transfer; one payload per input for ever, within the certificate's limits."""
-
-    def sign_unload(self, payload: bytes) -> Signature:
-        """Sign an unload; one payload per input for ever, whichever kind it is."""
-
-    def sign_invoice(self, payload: bytes) -> bytes:
-        """An invoice as a signed message."""
-
-    def sign_receipt(self, payload: bytes) -> bytes:
-        """A payment receipt as a signed message."""
-
-    def sync_challenge(self) -> bytes:
-        """A fresh number (16 bytes) that the operator's word on the next sync must repeat."""
-
-    def note_sync(self, sync_certificate: bytes, trust_list: bytes) -> None:
-        """Count spends from 0 again, on the operator's word that the purse has synced."""
+_MAX_INVOICE_FIELDS = 16
+"""The element reads an invoice's amount only, which comes first; the payer checks the rest."""
 
 
 class SimulatedElement:
-    """A secure element in software, with storage of its own."""
+    """A secure element in software. See `SecureElement` for what each call does and raises."""
 
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
-        self._key = SigningKey(vault.get("element", _KEY))
+        self._key = SigningKey(vault.get("element", KEY))
         self._network: bytes = vault.get("element", _NETWORK)
 
     @classmethod
@@ -89,49 +69,68 @@ class SimulatedElement:
         *,
         cost: KdfCost | None = None,
         random: Callable[[int], bytes] = os.urandom,
-    ) -> SimulatedElement:
-        """Make an element with a fresh key for a network (32-byte root key), locked by a PIN."""
-        vault = Vault.create(path, pin, cost=cost, random=random)
+        clock_ms: Callable[[], int] = uptime_ms,
+    ) -> Self:
+        """Make an element with a fresh key for a network (32-byte root key), locked by a PIN.
+
+        Raises:
+            LedgerBusy: there is one already.
+        """
+        vault = Vault.create(path, pin, cost=cost, random=random, gate=PinGate(clock_ms))
         with vault.together():
-            vault.put("element", _KEY, random(32))
+            vault.put("element", KEY, random(32))
             vault.put("element", _NETWORK, network)
             vault.put("element", _COUNTERS, [0, 0])
+            vault.put("element", _HELD, 0)
+            vault.put("element", _LIST_TIME, 0)
         return cls(vault)
 
     @classmethod
-    def open(cls, path: Path, pin: str) -> SimulatedElement:
-        """Open an element. Raises WrongPassword, WalletCorrupt, LedgerBusy."""
-        return cls(Vault.open(path, pin))
+    def open(cls, path: Path, pin: str, *, clock_ms: Callable[[], int] = uptime_ms) -> Self:
+        """Open an element; ``clock_ms`` measures the wait after wrong PINs, in milliseconds.
 
-    @property
-    def vault(self) -> Vault:
-        """The element's own storage; a real element has no such door, see `wallet.scenarios`."""
-        return self._vault
+        Raises:
+            WrongPin, PinLocked, WalletCorrupt; LedgerBusy: another program has it open.
+        """
+        gate = PinGate(clock_ms)
+        try:
+            return cls(Vault.open(path, pin, gate=gate))
+        except WrongPassword:
+            raise WrongPin("the PIN does not open this element", tries_left=gate.tries_left) from None
 
     def close(self) -> None:
-        """Let go of the storage."""
         self._vault.close()
 
     @property
     def public_key(self) -> bytes:
         return self._key.public
 
-    def install(self, certificate: bytes) -> None:
-        """Raises NotEnrolled if the certificate is not a purse's for this key."""
-        parsed, _ = certificates.unverified(certificate, self._network)
-        if parsed.key != self._key.public or parsed.limits is None:
+    def install(self, certificate: bytes, trust_list: bytes) -> None:
+        claimed, _ = certificates.unverified(certificate, self._network)
+        if claimed.key != self._key.public or claimed.limits is None:
             raise NotEnrolled("the certificate is not for this element")
-        self._vault.put("element", _CERTIFICATE, certificate)
+        known = TrustList.verify(trust_list, self._network)
+        if known.time_s < self._vault.get("element", _LIST_TIME):
+            raise TrustListStale("the element has seen a later trust list", found=known.time_s)
+        verified = certificates.verify(certificate, self._network, known.bank_key(claimed.bank))
+        known.check_not_revoked(verified.id)
+        with self._vault.together():
+            self._vault.put("element", _CERTIFICATE, certificate)
+            self._vault.put("element", _LIST_TIME, known.time_s)
 
     def counters(self) -> tuple[int, int]:
         counter, spends = self._vault.get("element", _COUNTERS)
         return counter, spends
 
+    def held_tiyn(self) -> int:
+        return int(self._vault.get("element", _HELD))
+
     def has_spent(self, outpoint: bytes) -> bool:
         return self._vault.get("spent", outpoint) is not None
 
+    # --- signing: first the journal, then the signature ----------------------------------------
+
     def sign_payment(self, payload: bytes) -> Signature:
-        """Raises DoubleSpend, LimitPayment, LimitSpends, LimitHops, Malformed; then nothing was signed or noted."""
         transfer = Transfer.from_cbor(cbor.decode(payload))
         if transfer.terms is None:
             raise Malformed("an element signs offline transfers")
@@ -141,21 +140,42 @@ class SimulatedElement:
             with self._vault.together():
                 self._note_inputs(Kind.TRANSFER, payload, transfer.inputs)
                 self._vault.put("element", _COUNTERS, [counter + 1, spends + 1])
+                self._note_held(-self._paid_away_tiyn(transfer.outputs))
         return self._sign(Kind.TRANSFER, payload)
 
     def sign_unload(self, payload: bytes) -> Signature:
-        """Raises DoubleSpend, Malformed; then nothing was signed or noted."""
         unload = Unload.from_cbor(cbor.decode(payload))
         if not self._signed_before(Kind.UNLOAD, payload, unload.inputs):
             with self._vault.together():
                 self._note_inputs(Kind.UNLOAD, payload, unload.inputs)
+                self._note_held(-self._paid_away_tiyn(unload.outputs))
         return self._sign(Kind.UNLOAD, payload)
 
     def sign_invoice(self, payload: bytes) -> bytes:
+        fields = cbor.array_up_to(cbor.decode(payload), "invoice", _MAX_INVOICE_FIELDS)
+        if not fields:
+            raise Malformed("an invoice asks for an amount")
+        self._check_holding(cbor.unsigned(fields[0], "amount", MAX_AMOUNT_TIYN))
         return cose.sign1(self._key, Kind.INVOICE, payload, self._network)
 
-    def sign_receipt(self, payload: bytes) -> bytes:
+    def sign_receipt(self, payload: bytes, payment: bytes) -> bytes:
+        named, _ = cbor.array(cbor.decode(payload), "receipt", 2)
+        payment_id = cbor.byte_string(named, "payment id", HASH_BYTES)
+        message = decode(payment, self._network)
+        if not isinstance(message.body, Transfer) or message.id != payment_id:
+            raise WrongPayee("the receipt names another payment")
+        if self._vault.get("received", payment_id) is None:
+            outputs = message.body.outputs
+            amount_tiyn = sum(output.amount_tiyn for output in outputs) - self._paid_away_tiyn(outputs)
+            if not amount_tiyn:
+                raise WrongPayee("the payment pays this purse nothing")
+            self._check_holding(amount_tiyn)
+            with self._vault.together():
+                self._vault.put("received", payment_id, amount_tiyn)
+                self._note_held(amount_tiyn)
         return cose.sign1(self._key, Kind.PAYMENT_RECEIPT, payload, self._network)
+
+    # --- syncing -------------------------------------------------------------------------------
 
     def sync_challenge(self) -> bytes:
         challenge = os.urandom(CHALLENGE_BYTES)
@@ -163,9 +183,8 @@ class SimulatedElement:
         return challenge
 
     def note_sync(self, sync_certificate: bytes, trust_list: bytes) -> None:
-        """Raises BadSignature if either is not by the network's operator, Replayed if it answers no open challenge."""
-        operator_key = TrustList.verify(trust_list, self._network).operator_key()
-        sync = SyncCertificate.verify(sync_certificate, self._network, operator_key)
+        known = TrustList.verify(trust_list, self._network)
+        sync = SyncCertificate.verify(sync_certificate, self._network, known.operator_key())
         counter, _ = self.counters()
         if sync.purse_key != self._key.public:
             raise BadSignature("the sync certificate is for another element")
@@ -174,18 +193,31 @@ class SimulatedElement:
         with self._vault.together():
             self._vault.drop("element", _CHALLENGE)
             self._vault.put("element", _COUNTERS, [counter, 0])
+            self._vault.put("element", _HELD, sync.held_tiyn)
+            self._vault.put("element", _LIST_TIME, max(known.time_s, self._vault.get("element", _LIST_TIME)))
 
     # --- inside --------------------------------------------------------------------------------
 
-    def _certificate(self) -> Certificate:
+    def _limits(self) -> PurseLimits:
         raw = self._vault.get("element", _CERTIFICATE)
         if raw is None:
             raise NotEnrolled("the element has no certificate yet")
-        return certificates.unverified(raw, self._network)[0]
+        return certificates.unverified(raw, self._network)[0].limits or PurseLimits(0, 0, 0, 0)
+
+    def _paid_away_tiyn(self, outputs: tuple[Output, ...]) -> int:
+        return sum(output.amount_tiyn for output in outputs if output.owner != self._key.public)
+
+    def _note_held(self, change_tiyn: int) -> None:
+        """Never below 0: the element does not see every way in, such as another device handing its payment in."""
+        self._vault.put("element", _HELD, max(0, self.held_tiyn() + change_tiyn))
+
+    def _check_holding(self, amount_tiyn: int) -> None:
+        limit, found = self._limits().holding_tiyn, self.held_tiyn() + amount_tiyn
+        if found > limit:
+            raise LimitHolding("the purse would hold more than it may", found=found, limit=limit)
 
     def _check_limits(self, transfer: Transfer, terms: OfflineTerms, counter: int, spends: int) -> None:
-        limits = self._certificate().limits or PurseLimits(0, 0, 0, 0)
-        paid_tiyn = sum(output.amount_tiyn for output in transfer.outputs if output.owner != self._key.public)
+        limits, paid_tiyn = self._limits(), self._paid_away_tiyn(transfer.outputs)
         if paid_tiyn > limits.payment_tiyn:
             raise LimitPayment("above the purse's limit per payment", found=paid_tiyn, limit=limits.payment_tiyn)
         if spends + 1 > limits.spends:
