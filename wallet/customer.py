@@ -115,6 +115,7 @@ class Customer(OnlineWallet):
             )
         except BaseException:
             vault.close()
+            vault.path.unlink()  # without its element it is no wallet, and would be in the way of the next try
             raise
         return cls(vault, made, network, clock, random)
 

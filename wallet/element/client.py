@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-from cbdc.errors import FormError, Unreachable
+from cbdc.errors import FormError, TengeError, Unreachable
 from cbdc.formats import cbor
 from cbdc.formats.cose import Signature
 from cbdc.limits import ELEMENT_ANSWER_S
@@ -132,22 +132,24 @@ class ElementProcess:
             reopening the same request gets the same answer.
         """
         with self._turn:
-            return read_answer(self._exchange(cbor.encode([name, *arguments])))
+            value, error = self._exchange(cbor.encode([name, *arguments]))
+        if error is not None:
+            raise error
+        return value
 
-    def _exchange(self, body: bytes) -> bytes:
+    def _exchange(self, body: bytes) -> tuple[cbor.Value, TengeError | None]:
         try:
             send_frame(self._channel, body)
             reply = receive_frame(self._channel)
+            if reply is None:
+                raise ConnectionResetError
+            return read_answer(reply)
         except (OSError, FormError) as error:
             self._give_up()
             raise Unreachable("the secure element does not answer", reason=type(error).__name__) from None
         except BaseException:  # an answer that nobody waited for must not be taken for the next one's
             self._give_up()
             raise
-        if reply is None:
-            self._give_up()
-            raise Unreachable("the secure element has ended: open it again")
-        return reply
 
     def _give_up(self) -> None:
         self._process.kill()

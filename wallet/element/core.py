@@ -22,6 +22,7 @@ from cbdc.errors import (
     NotEnrolled,
     Replayed,
     TrustListStale,
+    WalletCorrupt,
     WrongPassword,
     WrongPayee,
     WrongPin,
@@ -56,8 +57,11 @@ class SimulatedElement:
     """A secure element in software. See `SecureElement` for what each call does and raises."""
 
     def __init__(self, vault: Vault) -> None:
+        seed = vault.get("element", KEY)
+        if seed is None:
+            raise WalletCorrupt("this element was never finished", path=vault.path)
         self._vault = vault
-        self._key = SigningKey(vault.get("element", KEY))
+        self._key = SigningKey(seed)
         self._network: bytes = vault.get("element", _NETWORK)
 
     @classmethod
@@ -94,9 +98,14 @@ class SimulatedElement:
         """
         gate = PinGate(clock_ms)
         try:
-            return cls(Vault.open(path, pin, gate=gate))
+            vault = Vault.open(path, pin, gate=gate)
         except WrongPassword:
             raise WrongPin("the PIN does not open this element", tries_left=gate.tries_left) from None
+        try:
+            return cls(vault)
+        except BaseException:
+            vault.close()
+            raise
 
     def close(self) -> None:
         self._vault.close()

@@ -164,20 +164,19 @@ def _plain(value: object) -> cbor.Value:
     return str(value)[:_MOST_TEXT]
 
 
-def read_answer(body: bytes) -> cbor.Value:
-    """The value of an answer.
+def read_answer(body: bytes) -> tuple[cbor.Value, TengeError | None]:
+    """The value of an answer, or the error that the element answered with, as its own class and with its values.
 
     Raises:
-        TengeError: the error that the element answered with, as its own class and with its values.
         FormError: not an answer of ours.
     """
     fields = cbor.array_up_to(cbor.decode(body, max_bytes=MAX_ELEMENT_FRAME_BYTES), "answer", 4)
-    if fields[:1] == [True]:
-        return cbor.array(fields, "answer", 2)[1]
+    if fields and fields[0] is True:
+        return cbor.array(fields, "answer", 2)[1], None
     kind, code, message, values = cbor.array(fields, "answer", 4)
     if kind is not False or type(values) is not dict or not all(type(name) is str for name in values):
         raise Malformed("not an answer of an element")
-    raise _KINDS.get(str(code), TengeError)(str(message), **values)
+    return None, _KINDS.get(str(code), TengeError)(str(message), **values)
 
 
 def _kinds(root: type[TengeError]) -> Iterator[type[TengeError]]:
