@@ -193,9 +193,7 @@ class Customer(OnlineWallet):
         name = outpoint(decode(raw, self.network).id, 0)
         self._take_in(port, name)
         self._learn(port)
-        if not self.purse.evidence():
-            # Else the ledger does not know yet what the purse paid and took: its word would miscount what it holds.
-            self._note_sync(port)
+        self._note_sync(port, settled=not self.purse.evidence())
         return receipt
 
     def _take_in(self, port: LedgerPort, name: bytes) -> None:
@@ -238,9 +236,9 @@ class Customer(OnlineWallet):
     def _learn(self, port: LedgerPort) -> None:
         self.purse.learn(port.trust_list(), port.policy(), port.purposes())
 
-    def _note_sync(self, port: LedgerPort) -> None:
+    def _note_sync(self, port: LedgerPort, *, settled: bool = True) -> None:
         word = port.sync_certificate(self.element.public_key, self.element.sync_challenge())
-        self.element.note_sync(word, port.trust_list())
+        self.element.note_sync(word, port.trust_list(), settled)
 
     def _reconcile(self, port: LedgerPort) -> tuple[int, tuple[tuple[bytes, str], ...]]:
         """Hand in what the ledger may not have; ids and codes of what it refused."""

@@ -27,6 +27,7 @@ from cbdc.errors import (
     WrongPassword,
     WrongPayee,
 )
+from cbdc.formats import cbor
 from cbdc.formats.ed25519 import SigningKey
 from cbdc.log.receipts import Receipt
 from cbdc.messages.message import decode
@@ -548,6 +549,31 @@ def test_enrolment_gives_wallet_and_purse_the_policys_limits(found: Found) -> No
     town["dana"].load(town.port, 100_00)
     with pytest.raises(LimitPayment):
         town.pay_offline("dana", "erlan", 70_01)
+
+
+def test_the_element_counts_what_the_purse_holds(found: Found) -> None:
+    """Also when money is loaded while payments are still to be handed in, and when all of it has come home."""
+    town = found("dana", "erlan", holding="100")
+    dana, erlan = town["dana"], town["erlan"]
+
+    def counts() -> tuple[int, int]:
+        return dana.element.held_tiyn(), erlan.element.held_tiyn()
+
+    dana.load(town.port, 80_00)
+    assert counts() == (80_00, 0)
+    town.pay_offline("dana", "erlan", 60_00)
+    assert counts() == (20_00, 60_00)
+    dana.load(town.port, 10_00)
+    assert counts() == (30_00, 60_00)
+    town.pay_offline("erlan", "dana", 40_00)
+    assert counts() == (70_00, 20_00)
+    for name in ("erlan", "dana", "erlan"):
+        town.sync(name)
+    assert counts() == (town.held("dana")[1], town.held("erlan")[1]) == (70_00, 20_00)
+    town.pass_time(21 * DAY_S)
+    town.sync("dana", "erlan")
+    assert counts() == (0, 0)
+    assert erlan.element.sign_invoice(cbor.encode([100_00]))
 
 
 def test_a_wallet_that_no_bank_knows_holds_nothing(found: Found, tmp_path: Path) -> None:

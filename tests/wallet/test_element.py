@@ -423,6 +423,20 @@ def test_a_sync_puts_the_count_right(paper: Paper, device: Device) -> None:
     assert device.element.held_tiyn() == 0
 
 
+def test_a_sync_before_the_evidence_is_in_still_counts_what_was_paid_away(paper: Paper, device: Device) -> None:
+    """The ledger knows 500 and the 100 just loaded, and nothing yet of the 150 and 50 that left."""
+    device.element.note_sync(word(paper, device, held_tiyn=500_00), paper.trust_list())
+    for coin, amount_tiyn in ((COINS[0], 150_00), (COINS[1], 50_00)):
+        device.element.sign_payment(payment(device, coin, amount_tiyn=amount_tiyn))
+        device.element.note_sync(word(paper, device, held_tiyn=600_00), paper.trust_list(), settled=False)
+    assert device.restarted().element.held_tiyn() == 400_00
+    device.element.note_sync(word(paper, device, held_tiyn=100_00), paper.trust_list(), settled=False)
+    assert device.element.held_tiyn() == 0
+    for settled in (True, False):
+        device.element.note_sync(word(paper, device, held_tiyn=400_00), paper.trust_list(), settled)
+        assert device.element.held_tiyn() == 400_00
+
+
 def test_a_receipt_is_for_the_payment_that_it_names(paper: Paper, device: Device) -> None:
     mine, theirs = device.element.public_key, PAYEE
     payload, raw = receipt_for(mine, paper, 1_00)

@@ -121,8 +121,8 @@ class ElementProcess:
     def sync_challenge(self) -> bytes:
         return bytes(self._ask("sync_challenge"))
 
-    def note_sync(self, sync_certificate: bytes, trust_list: bytes) -> None:
-        self._ask("note_sync", sync_certificate, trust_list)
+    def note_sync(self, sync_certificate: bytes, trust_list: bytes, settled: bool = True) -> None:
+        self._ask("note_sync", sync_certificate, trust_list, settled)
 
     def _ask(self, name: str, *arguments: cbor.Value) -> cbor.Value:
         """One request and its answer.

@@ -46,6 +46,7 @@ _NETWORK = b"network"
 _CERTIFICATE = b"certificate"
 _COUNTERS = b"counters"
 _HELD = b"held"
+_PAID_AWAY = b"paid away"
 _CHALLENGE = b"challenge"
 _LIST_TIME = b"list time"
 
@@ -86,6 +87,7 @@ class SimulatedElement:
             vault.put("element", _NETWORK, network)
             vault.put("element", _COUNTERS, [0, 0])
             vault.put("element", _HELD, 0)
+            vault.put("element", _PAID_AWAY, 0)
             vault.put("element", _LIST_TIME, 0)
         return cls(vault)
 
@@ -149,7 +151,10 @@ class SimulatedElement:
             with self._vault.together():
                 self._note_inputs(Kind.TRANSFER, payload, transfer.inputs)
                 self._vault.put("element", _COUNTERS, [counter + 1, spends + 1])
-                self._note_held(-self._paid_away_tiyn(transfer.outputs))
+                paid_tiyn = self._paid_away_tiyn(transfer.outputs)
+                away_tiyn = min(self._vault.get("element", _PAID_AWAY) + paid_tiyn, MAX_AMOUNT_TIYN)
+                self._vault.put("element", _PAID_AWAY, away_tiyn)
+                self._note_held(-paid_tiyn)
         return self._sign(Kind.TRANSFER, payload)
 
     def sign_unload(self, payload: bytes) -> Signature:
@@ -191,7 +196,7 @@ class SimulatedElement:
         self._vault.put("element", _CHALLENGE, challenge)
         return challenge
 
-    def note_sync(self, sync_certificate: bytes, trust_list: bytes) -> None:
+    def note_sync(self, sync_certificate: bytes, trust_list: bytes, settled: bool = True) -> None:
         known = TrustList.verify(trust_list, self._network)
         sync = SyncCertificate.verify(sync_certificate, self._network, known.operator_key())
         counter, _ = self.counters()
@@ -199,10 +204,13 @@ class SimulatedElement:
             raise BadSignature("the sync certificate is for another element")
         if sync.challenge != self._vault.get("element", _CHALLENGE):
             raise Replayed("the sync certificate answers another challenge")
+        # All that was paid away since the last settled sync: some of it may be known, then the count errs downwards.
+        unknown_tiyn = 0 if settled else self._vault.get("element", _PAID_AWAY)
         with self._vault.together():
             self._vault.drop("element", _CHALLENGE)
             self._vault.put("element", _COUNTERS, [counter, 0])
-            self._vault.put("element", _HELD, sync.held_tiyn)
+            self._vault.put("element", _HELD, max(0, sync.held_tiyn - unknown_tiyn))
+            self._vault.put("element", _PAID_AWAY, unknown_tiyn)
             self._vault.put("element", _LIST_TIME, max(known.time_s, self._vault.get("element", _LIST_TIME)))
 
     # --- inside --------------------------------------------------------------------------------

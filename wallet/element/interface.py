@@ -66,8 +66,10 @@ class SecureElement(Protocol):
     def sync_challenge(self) -> bytes:
         """A fresh number (16 bytes) that the operator's word on the next sync must repeat."""
 
-    def note_sync(self, sync_certificate: bytes, trust_list: bytes) -> None:
+    def note_sync(self, sync_certificate: bytes, trust_list: bytes, settled: bool = True) -> None:
         """Count spends from 0 again, and holdings from what the operator says.
+
+        Not ``settled``: there are payments that were not handed in, so the ledger still counts what they paid away.
 
         Raises:
             BadSignature: either is not by the network's operator. Replayed: it answers no open challenge. FormError.

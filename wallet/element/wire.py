@@ -103,6 +103,12 @@ def _cost(value: cbor.Value) -> tuple[int, int, int] | None:
     return iterations, lanes, memory_kib
 
 
+def _yes_or_no(value: cbor.Value) -> bool:
+    if type(value) is not bool:
+        raise Malformed("neither true nor false")
+    return value
+
+
 _payload = _bytes("payload", MAX_MESSAGE_BYTES)
 _message = _bytes("message", MAX_MESSAGE_BYTES)
 
@@ -122,7 +128,7 @@ AFTER_OPEN: Final[dict[str, tuple[Shape, ...]]] = {
     "sign_invoice": (_payload,),
     "sign_receipt": (_bytes("receipt", MAX_DOCUMENT_BYTES), _message),
     "sync_challenge": (),
-    "note_sync": (_bytes("sync certificate", MAX_DOCUMENT_BYTES), _message),
+    "note_sync": (_bytes("sync certificate", MAX_DOCUMENT_BYTES), _message, _yes_or_no),
 }
 """Requests of an open element. This is all there is: none of them asks for the key."""
 
