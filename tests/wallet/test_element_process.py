@@ -7,6 +7,8 @@ import os
 import random
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -402,6 +404,33 @@ def test_a_dead_element_is_unreachable_until_it_is_opened_again(device: Device) 
     device.restarted()
     assert device.element.counters() == (1, 1)
     assert device.element.sign_payment(payload) == signature
+
+
+def test_an_element_that_cannot_be_started_is_unreachable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no python"))
+    with pytest.raises(Unreachable):
+        ElementProcess.open(tmp_path / "element.db", PIN)
+
+
+def test_it_ends_with_a_killed_wallet_and_lets_go_of_its_storage(device: Device) -> None:
+    path = device.directory / "element.db"
+    device.close()
+    wallet = (
+        "import os, pathlib, signal, sys\n"
+        "from wallet.element import ElementProcess\n"
+        "element = ElementProcess.open(pathlib.Path(sys.argv[1]), sys.argv[2])\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    died = subprocess.run([sys.executable, "-c", wallet, str(path), PIN], check=False, timeout=60)
+    assert died.returncode == -signal.SIGKILL
+    for _ in range(100):
+        try:
+            assert device.restarted().element.counters() == (0, 0)
+            return
+        except LedgerBusy:
+            device.vault.close()
+            time.sleep(0.1)
+    pytest.fail("the element's process outlived its wallet")
 
 
 def test_killed_at_any_moment_it_never_signs_two_payloads_for_one_input(device: Device) -> None:

@@ -27,16 +27,13 @@ class ElementProcess:
         self._turn = threading.Lock()
         self._channel, theirs = socket.socketpair()
         self._channel.settimeout(ELEMENT_ANSWER_S)
-        with theirs:
-            # -P: no module in the current directory stands in for one of ours. A session of its own: Ctrl-C in the
-            # terminal is meant for the wallet, and the element ends when the wallet hangs up.
-            self._process = subprocess.Popen(  # noqa: S603 - this interpreter, this module, a path
-                [sys.executable, "-P", "-m", "wallet.element.server", str(path.resolve())],
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+        try:
+            self._process = _start(path, theirs)
+        except OSError as error:
+            self._channel.close()
+            raise Unreachable("the secure element does not start", reason=type(error).__name__) from None
+        finally:
+            theirs.close()
 
     @classmethod
     def create(
@@ -157,3 +154,15 @@ class ElementProcess:
 
     def __repr__(self) -> str:
         return f"ElementProcess({self.public_key.hex()[:16]}…)"
+
+
+def _start(path: Path, theirs: socket.socket) -> subprocess.Popen[bytes]:
+    # -P: no module in the current directory stands in for one of ours. A session of its own: Ctrl-C in the terminal is
+    # meant for the wallet, and the element ends when the wallet hangs up. What it would print could only betray it.
+    return subprocess.Popen(  # noqa: S603 - this interpreter, this module, a path
+        [sys.executable, "-P", "-m", "wallet.element.server", str(path.resolve())],
+        stdin=theirs.fileno(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )

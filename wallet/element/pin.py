@@ -44,7 +44,7 @@ class PinGate:
         now_ms = self._clock_ms()
         tries, wait_ms, seen_ms = _read(db)
         if tries >= PIN_TRIES:
-            raise PinLocked("the PIN was wrong too often: the element is locked for good", for_good=True)
+            raise PinLocked("locked for good: the ledger returns the purse's money at its last deadline", for_good=True)
         # A clock that was set back proves no time to have passed.
         wait_ms = max(0, wait_ms - max(0, now_ms - seen_ms))
         if wait_ms:
