@@ -229,6 +229,12 @@ def test_it_does_no_boundless_work_for_whoever_makes_it(paper: Paper, tmp_path: 
     assert not (tmp_path / "element.db").exists()
 
 
+def test_settled_is_true_or_false(session: Session) -> None:
+    for settled in (1, 0, None, b""):
+        with pytest.raises(Malformed, match="neither true nor false"):
+            value_of(session.handle(cbor.encode(["note_sync", b"", b"", settled])))
+
+
 def ask_raw(device: Device, body: bytes) -> Any:
     """A frame past the client's own words, to the real process."""
     channel = process_of(device)._channel
