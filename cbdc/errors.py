@@ -233,7 +233,7 @@ class QuorumNotMet(TengeError):
 
 
 class Unreachable(TengeError):
-    """There is no way to the ledger just now; nothing was decided."""
+    """There is no way to the ledger or to the secure element just now; what was asked may be asked again."""
 
     code = "unreachable"
 
@@ -266,6 +266,18 @@ class WrongPassword(TengeError):
     """The password does not open it."""
 
     code = "wrong_password"
+
+
+class WrongPin(TengeError):
+    """The PIN does not open the secure element; ``tries_left`` says how often it may still be tried."""
+
+    code = "wrong_pin"
+
+
+class PinLocked(TengeError):
+    """The PIN was wrong too often: not before ``wait_s`` seconds, or, with ``for_good``, never again."""
+
+    code = "pin_locked"
 
 
 class WalletCorrupt(TengeError):

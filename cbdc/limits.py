@@ -128,3 +128,28 @@ MAX_IMAGE_PIXELS: Final = 50_000_000
 
 MAX_ANIMATION_PIXELS: Final = 200_000_000
 """All pictures of an animated image together: MAX_FRAMES codes of version 9, with room; a few seconds of reading."""
+
+# --- secure element ----------------------------------------------------------------------------
+
+MAX_ELEMENT_FRAME_BYTES: Final = MAX_MESSAGE_BYTES + 4096
+"""One request to a secure element or its answer: the largest carries a trust list, and a certificate beside it."""
+
+MAX_PIN_BYTES: Final = 1024
+"""A PIN or, where the owner has only one secret, the wallet's password."""
+
+PIN_TRIES: Final = 10
+"""Wrong PINs in a row until an element locks for good: a thief finds one of four digits once in a thousand times."""
+
+PIN_FREE_TRIES: Final = 3
+"""Wrong PINs in a row before the waiting begins: people mistype."""
+
+PIN_MAX_WAIT_MS: Final = 60_000
+"""The waiting doubles from a second up to this: a person stands there, and `PIN_TRIES` is what stops a thief."""
+
+ELEMENT_ANSWER_S: Final = 30
+"""How long a wallet waits for its element: opening with Argon2id on a slow phone takes seconds, all else far less."""
+
+MAX_KDF_ITERATIONS: Final = 16
+MAX_KDF_LANES: Final = 16
+MAX_KDF_MEMORY_KIB: Final = 1 << 20
+"""What making an element may ask of Argon2id: a gibibyte is more than a phone gives to one program."""

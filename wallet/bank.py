@@ -63,7 +63,7 @@ class BankDesk:
         wallet = certify(customer.key.public, None, None)
         purse = certify(customer.element.public_key, limits, customer.key.public)
         receipt = port.submit(build(Kind.ENROL, Enrol((wallet, purse)), [self.key], self.network))
-        customer.install(wallet, purse)
+        customer.install(wallet, purse, port.trust_list())
         return receipt
 
     def fund(self, port: LedgerPort, payee: bytes, amount_tiyn: int) -> Receipt:

@@ -31,7 +31,7 @@ from cbdc.log.receipts import Receipt
 from cbdc.messages.bodies import Load, Reconcile, Transfer, Unload
 from cbdc.messages.message import build, decode
 from cbdc.state.records import OfflineToken
-from wallet.element import SimulatedElement
+from wallet.element import ElementMaker, ElementProcess, SecureElement
 from wallet.keys import check_words, words_of
 from wallet.online import VALID_FOR_S, HistoryItem, OnlineWallet, coins_of
 from wallet.port import LedgerPort
@@ -80,7 +80,7 @@ class Customer(OnlineWallet):
     def __init__(
         self,
         vault: Vault,
-        element: SimulatedElement,
+        element: SecureElement,
         network: bytes,
         clock: Callable[[], int],
         random: Callable[[int], bytes] = os.urandom,
@@ -100,10 +100,15 @@ class Customer(OnlineWallet):
         *,
         clock: Callable[[], int],
         words: str | None = None,
+        pin: str | None = None,
+        element: ElementMaker = ElementProcess,
         cost: KdfCost | None = None,
         random: Callable[[int], bytes] = os.urandom,
     ) -> Customer:
         """Make a wallet for a network; with ``words`` from another wallet's backup, else with fresh ones.
+
+        ``pin`` is the secure element's own, by default the password; ``element`` says whether it runs in a process of
+        its own or, for tests and embedding, in this one (`SimulatedElement`).
 
         Raises:
             LedgerBusy: there is a wallet already. Malformed: the words are not 24 words.
@@ -114,8 +119,15 @@ class Customer(OnlineWallet):
             vault.put("wallet", b"words", words)
             vault.put("wallet", b"network", network)
             vault.put("wallet", b"keys", 1)
-        element = SimulatedElement.create(directory / "element.db", password, network, cost=cost, random=random)
-        return cls(vault, element, network, clock, random)
+        try:
+            made = element.create(
+                directory / "element.db", password if pin is None else pin, network, cost=cost, random=random
+            )
+        except BaseException:
+            vault.close()
+            vault.path.unlink()  # without its element it is no wallet, and would be in the way of the next try
+            raise
+        return cls(vault, made, network, clock, random)
 
     @classmethod
     def open(
@@ -124,22 +136,32 @@ class Customer(OnlineWallet):
         password: str,
         *,
         clock: Callable[[], int],
+        pin: str | None = None,
+        element: ElementMaker = ElementProcess,
         random: Callable[[int], bytes] = os.urandom,
     ) -> Customer:
-        """Open a wallet. Raises WrongPassword, WalletCorrupt, LedgerBusy."""
+        """Open a wallet; a wrong password costs the element no try of its PIN.
+
+        Raises:
+            WrongPassword, WrongPin, PinLocked, WalletCorrupt, LedgerBusy. Unreachable: the element does not start.
+        """
         vault = Vault.open(directory / "wallet.db", password)
-        element = SimulatedElement.open(directory / "element.db", password)
-        return cls(vault, element, vault.get("wallet", b"network"), clock, random)
+        try:
+            opened = element.open(directory / "element.db", password if pin is None else pin)
+        except BaseException:
+            vault.close()
+            raise
+        return cls(vault, opened, vault.get("wallet", b"network"), clock, random)
 
     def close(self) -> None:
         """Let go of the files."""
         self.vault.close()
         self.element.close()
 
-    def install(self, wallet_certificate: bytes, purse_certificate: bytes) -> None:
-        """Take the bank's two certificates."""
+    def install(self, wallet_certificate: bytes, purse_certificate: bytes, trust_list: bytes) -> None:
+        """Take the bank's two certificates; the element checks its own against the trust list."""
+        self.purse.install(purse_certificate, trust_list)
         self.vault.put("wallet", b"certificate", wallet_certificate)
-        self.purse.install(purse_certificate)
 
     # --- balance -------------------------------------------------------------------------------
 
@@ -188,7 +210,7 @@ class Customer(OnlineWallet):
         name = outpoint(decode(raw, self.network).id, 0)
         self._take_in(port, name)
         self._learn(port)
-        self._note_sync(port)
+        self._note_sync(port, settled=not self.purse.evidence())
         return receipt
 
     def _take_in(self, port: LedgerPort, name: bytes) -> None:
@@ -231,9 +253,9 @@ class Customer(OnlineWallet):
     def _learn(self, port: LedgerPort) -> None:
         self.purse.learn(port.trust_list(), port.policy(), port.purposes())
 
-    def _note_sync(self, port: LedgerPort) -> None:
+    def _note_sync(self, port: LedgerPort, *, settled: bool = True) -> None:
         word = port.sync_certificate(self.element.public_key, self.element.sync_challenge())
-        self.element.note_sync(word, port.trust_list())
+        self.element.note_sync(word, port.trust_list(), settled)
 
     def _reconcile(self, port: LedgerPort) -> tuple[int, tuple[tuple[bytes, TengeError], ...]]:
         """Hand in what the ledger may not have; how much, and what it refused with why."""
@@ -244,7 +266,9 @@ class Customer(OnlineWallet):
         refused = []
         for payment_id, raw in evidence.items():
             # one that did not count is handed in again by itself, to learn why
-            error = None if self._is_known(port, payment_id) else self._hand_in(port, [raw])
+            body = decode(raw, self.network).body
+            outputs = len(body.outputs) if isinstance(body, Transfer) else 1
+            error = None if self._is_known(port, payment_id, outputs) else self._hand_in(port, [raw])
             if error is not None:
                 refused.append((payment_id, error))
         return len(evidence), tuple(refused)
@@ -260,8 +284,9 @@ class Customer(OnlineWallet):
         return None
 
     @staticmethod
-    def _is_known(port: LedgerPort, payment_id: bytes) -> bool:
-        return port.offline_token(outpoint(payment_id, 0)) is not None
+    def _is_known(port: LedgerPort, payment_id: bytes, outputs: int = 1) -> bool:
+        """Whether the ledger has taken note of a payment, be it that its outputs are void."""
+        return any(port.offline_token(outpoint(payment_id, index)) is not None for index in range(outputs))
 
     def _settle(self, port: LedgerPort, refusals: Iterable[tuple[bytes, TengeError]]) -> tuple[int, int]:
         """Write down what became of every payment; how many that it made settled, how many are part of a fork."""
@@ -290,6 +315,9 @@ class Customer(OnlineWallet):
         """What the ledger says of a payment; None while it has not decided."""
         if not self._is_known(port, payment_id):
             return Event.DECLINED if payment_id in declined else None
+        made = port.offline_token(outpoint(payment_id, 0))
+        if made is not None and made.void:  # it did not count for its acceptor, only for those behind him
+            return Event.DECLINED
         forked = any(len(port.spenders_of(name)) > 1 for name in inputs)
         return Event.FORKED if forked else Event.TAKEN
 

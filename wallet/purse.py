@@ -19,6 +19,7 @@ from cbdc.errors import (
     LimitPayment,
     NotOwner,
     TengeError,
+    Unreachable,
     WrongPayee,
 )
 from cbdc.formats import cbor, certificates, cose
@@ -107,6 +108,8 @@ class Purse(PurseStore):
         self.vault.put("intent", payment_id, [payload, invoice_raw, list(inputs)])
         try:
             return self._sign(payment_id, payload, invoice, inputs)
+        except Unreachable:
+            raise  # the element may have signed before it died: `recover` will ask it
         except TengeError:
             self.vault.drop("intent", payment_id)
             raise
@@ -257,7 +260,7 @@ class Purse(PurseStore):
         except DoubleSpend:
             self.keep_proof(bundle)
             raise
-        receipt = self.element.sign_receipt(receipt_payload(accepted.id, know.ledger_time_s))
+        receipt = self.element.sign_receipt(receipt_payload(accepted.id, know.ledger_time_s), bundle.payment)
         self._store(accepted, bundle, receipt)
         return receipt
 

@@ -117,9 +117,9 @@ class PurseStore:
             raise NotEnrolled("the purse has no certificate yet")
         return raw
 
-    def install(self, certificate: bytes) -> None:
-        """Take the bank's certificate for the element's key."""
-        self.element.install(certificate)
+    def install(self, certificate: bytes, trust_list: bytes) -> None:
+        """Take the bank's certificate for the element's key. Raises what `SecureElement.install` does."""
+        self.element.install(certificate, trust_list)
         with self.vault.together():
             self.vault.put("purse", _CERTIFICATE, certificate)
             self.vault.put("certificate", self.certificate.id, certificate)

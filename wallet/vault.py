@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import sqlite_utils
 from cryptography.exceptions import InvalidTag
@@ -43,6 +43,16 @@ QUICK_KDF: Final = KdfCost(iterations=1, lanes=1, memory_kib=64)
 """For scenarios and tests, whose passwords protect nothing."""
 
 
+class Gate(Protocol):
+    """What stands before the password, inside the locked file: an element counts the tries of its PIN there."""
+
+    def before(self, db: sqlite3.Connection) -> None:
+        """Called before the password is tried. Raises what refuses the try."""
+
+    def opened(self, db: sqlite3.Connection) -> None:
+        """Called after the password was right, and when a vault was made."""
+
+
 class Vault:
     """Records in named spaces, encrypted at rest, one process at a time."""
 
@@ -57,7 +67,13 @@ class Vault:
 
     @classmethod
     def create(
-        cls, path: Path, password: str, *, cost: KdfCost | None = None, random: Callable[[int], bytes] = os.urandom
+        cls,
+        path: Path,
+        password: str,
+        *,
+        cost: KdfCost | None = None,
+        random: Callable[[int], bytes] = os.urandom,
+        gate: Gate | None = None,
     ) -> Vault:
         """Make a new vault.
 
@@ -77,11 +93,13 @@ class Vault:
         db.table("sealed").create({"name": bytes, "space": bytes, "box": bytes}, pk="name")
         db.table("sealed").create_index(["space"])
         connection.execute("INSERT INTO header VALUES (0, ?)", (header,))
+        if gate is not None:
+            gate.opened(connection)
         path.chmod(0o600)
         return cls(path, connection, lock, data_key)
 
     @classmethod
-    def open(cls, path: Path, password: str) -> Vault:
+    def open(cls, path: Path, password: str, *, gate: Gate | None = None) -> Vault:
         """Open a vault.
 
         Raises:
@@ -91,19 +109,15 @@ class Vault:
             raise WalletCorrupt("there is no wallet here", path=path)
         lock, connection = _locked(path)
         try:
-            row = connection.execute("SELECT value FROM header WHERE id = 0").fetchone()
-            iterations, lanes, memory_kib, salt, wrapped = cbor.decode(row[0])
-            key = _stretch(password, salt, KdfCost(iterations, lanes, memory_kib))
-        except (sqlite3.DatabaseError, TypeError, ValueError, FormError) as error:
+            if gate is not None:
+                gate.before(connection)
+            data_key = _unwrap(path, connection, password)
+            if gate is not None:
+                gate.opened(connection)
+        except BaseException:
             connection.close()
             lock.release()
-            raise WalletCorrupt("this is not a wallet file", path=path, reason=type(error).__name__) from None
-        try:
-            data_key = ChaCha20Poly1305(key).decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], b"data key")
-        except InvalidTag:
-            connection.close()
-            lock.release()
-            raise WrongPassword("the password does not open this wallet") from None
+            raise
         return cls(path, connection, lock, data_key)
 
     def close(self) -> None:
@@ -176,6 +190,20 @@ class Vault:
 
     def __repr__(self) -> str:
         return f"Vault({self.path})"
+
+
+def _unwrap(path: Path, connection: sqlite3.Connection, password: str) -> bytes:
+    """The data key. Raises WalletCorrupt, WrongPassword."""
+    try:
+        row = connection.execute("SELECT value FROM header WHERE id = 0").fetchone()
+        iterations, lanes, memory_kib, salt, wrapped = cbor.decode(row[0])
+        key = _stretch(password, salt, KdfCost(iterations, lanes, memory_kib))
+    except (sqlite3.DatabaseError, TypeError, ValueError, FormError) as error:
+        raise WalletCorrupt("this is not a wallet file", path=path, reason=type(error).__name__) from None
+    try:
+        return ChaCha20Poly1305(key).decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], b"data key")
+    except InvalidTag:
+        raise WrongPassword("the password does not open this wallet") from None
 
 
 def _stretch(password: str, salt: bytes, cost: KdfCost) -> bytes:

@@ -55,17 +55,18 @@ class LoadCertificate:
 class SyncCertificate:
     """The operator's word to a secure element that its purse has just synced: it may count its spends from 0.
 
-    ``challenge`` is the element's own, so that no certificate counts twice.
+    ``challenge`` is the element's own, so that no certificate counts twice; ``held_tiyn`` is what the ledger knows
+    the purse to hold, from which the element counts on.
     """
 
     purse_key: bytes
     time_s: int
     challenge: bytes
+    held_tiyn: int
 
     def sign(self, operator: SigningKey, network: bytes) -> bytes:
-        return cose.sign1(
-            operator, Kind.SYNC_CERTIFICATE, cbor.encode([self.purse_key, self.time_s, self.challenge]), network
-        )
+        fields = [self.purse_key, self.time_s, self.challenge, self.held_tiyn]
+        return cose.sign1(operator, Kind.SYNC_CERTIFICATE, cbor.encode(fields), network)
 
     @classmethod
     def verify(cls, data: bytes, network: bytes, operator_key: bytes) -> SyncCertificate:
@@ -75,11 +76,12 @@ class SyncCertificate:
             FormError: not one. BadSignature: not the operator's.
         """
         payload = cose.verify1(data, Kind.SYNC_CERTIFICATE, network, operator_key, max_bytes=MAX_DOCUMENT_BYTES)
-        key, time, challenge = cbor.array(cbor.decode(payload), "sync", 3)
+        key, time, challenge, held = cbor.array(cbor.decode(payload), "sync", 4)
         return cls(
             cbor.byte_string(key, "purse key", PUBLIC_KEY_BYTES),
             cbor.time_s(time, "time"),
             cbor.byte_string(challenge, "challenge", CHALLENGE_BYTES),
+            cbor.unsigned(held, "held", MAX_AMOUNT_TIYN),
         )
 
 

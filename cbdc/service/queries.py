@@ -77,7 +77,8 @@ class Queries:
 
     def sync_certificate(self, purse_key: bytes, challenge: bytes) -> bytes:
         """The operator's word that this purse is in touch with the ledger now, for the element's challenge."""
-        word = SyncCertificate(purse_key, self.ledger_time_s(), challenge)
+        held_tiyn = sum(leaf.amount_tiyn for leaf in self.offline_of([purse_key]).values())
+        word = SyncCertificate(purse_key, self.ledger_time_s(), challenge, held_tiyn)
         return word.sign(self._identity.operator, self._identity.network)
 
     def ledger_time_s(self) -> int:

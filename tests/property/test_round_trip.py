@@ -112,7 +112,7 @@ def test_a_load_certificate_says_what_was_signed(
     assert LoadCertificate.verify(certificate.sign(OPERATOR, NETWORK), NETWORK, OPERATOR.public) == certificate
 
 
-@given(certificate=st.builds(SyncCertificate, some.KEYS, some.TIMES, some.NONCES))
+@given(certificate=st.builds(SyncCertificate, some.KEYS, some.TIMES, some.NONCES, some.AMOUNTS))
 def test_a_sync_certificate_says_what_was_signed(certificate: SyncCertificate) -> None:
     assert SyncCertificate.verify(certificate.sign(OPERATOR, NETWORK), NETWORK, OPERATOR.public) == certificate
 

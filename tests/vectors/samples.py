@@ -197,7 +197,7 @@ def load_certificate(purpose: bytes | None = None) -> bytes:
 
 
 def sync_certificate() -> bytes:
-    return SyncCertificate(KEYS["aigul purse"].public, NOW_S, NONCE).sign(KEYS["operator"], NETWORK)
+    return SyncCertificate(KEYS["aigul purse"].public, NOW_S, NONCE, 1_500_00).sign(KEYS["operator"], NETWORK)
 
 
 def institutions() -> list[bytes]:

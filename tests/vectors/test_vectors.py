@@ -165,7 +165,7 @@ def test_load_certificates(name: str) -> None:
 def test_sync_certificate() -> None:
     vector = load("sync-certificate")
     found = SyncCertificate.verify(raw(vector["message"]), raw(vector["network"]), public(vector["signer"]))
-    assert shown([found.purse_key, found.time_s, found.challenge]) == vector["body"]
+    assert shown([found.purse_key, found.time_s, found.challenge, found.held_tiyn]) == vector["body"]
 
 
 def test_trust_list() -> None:

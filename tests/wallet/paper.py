@@ -5,8 +5,10 @@ No ledger runs here. A payment between two devices is a function of bytes, so th
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from cbdc.formats import certificates
@@ -25,9 +27,10 @@ from cbdc.purposes.definition import Definition, MarkRule
 from cbdc.service.founding import Governor
 from cbdc.state.records import OfflineToken
 from tests.support import LIMITS, NOW_S, seed
-from wallet.element import SimulatedElement
+from wallet.element import ElementMaker, SecureElement
 from wallet.protocol import Invoice, PaymentBundle, read_invoice
 from wallet.purse import Purse
+from wallet.scenarios.broken_element import BrokenElement, copy_storage
 from wallet.vault import QUICK_KDF, Vault
 
 PASSWORD = "correct horse"
@@ -83,8 +86,11 @@ class Paper:
         time_s = self.now_s if time_s is None else time_s
         return TrustList.sign(time_s, ders, list(revoked), operator, self.network)
 
-    def sync_certificate(self, purse_key: bytes, challenge: bytes, operator: SigningKey | None = None) -> bytes:
-        return SyncCertificate(purse_key, self.now_s, challenge).sign(operator or self.operator, self.network)
+    def sync_certificate(
+        self, purse_key: bytes, challenge: bytes, operator: SigningKey | None = None, held_tiyn: int = 0
+    ) -> bytes:
+        word = SyncCertificate(purse_key, self.now_s, challenge, held_tiyn)
+        return word.sign(operator or self.operator, self.network)
 
     def certify(self, name: str, key: bytes, **changes: Any) -> bytes:
         """A purse certificate by the bank; every field may be changed, its signer with ``by``."""
@@ -152,16 +158,20 @@ class Device:
     paper: Paper
     directory: Path
     vault: Vault
-    element: SimulatedElement
+    element: SecureElement
     purse: Purse
+    maker: ElementMaker = BrokenElement
 
     @classmethod
-    def make(cls, paper: Paper, directory: Path, name: str, **certificate: Any) -> Device:
+    def make(
+        cls, paper: Paper, directory: Path, name: str, maker: ElementMaker = BrokenElement, **certificate: Any
+    ) -> Device:
+        """By default with an element that can be broken into, and keeps all the rules until it is."""
         vault = Vault.create(directory / "wallet.db", PASSWORD, cost=QUICK_KDF)
-        element = SimulatedElement.create(directory / "element.db", PIN, paper.network, cost=QUICK_KDF)
+        element = maker.create(directory / "element.db", PIN, paper.network, cost=QUICK_KDF, random=os.urandom)
         purse = Purse(vault, element, paper.network, paper.clock)
-        purse.install(paper.certify(name, element.public_key, **certificate))
-        device = cls(paper, directory, vault, element, purse)
+        purse.install(paper.certify(name, element.public_key, **certificate), paper.trust_list())
+        device = cls(paper, directory, vault, element, purse, maker)
         device.learn(paper.trust_list())
         return device
 
@@ -177,7 +187,7 @@ class Device:
         """The same device after its program ended and was started again."""
         self.close()
         vault = Vault.open(self.directory / "wallet.db", PASSWORD)
-        element = SimulatedElement.open(self.directory / "element.db", PIN)
+        element = self.maker.open(self.directory / "element.db", PIN)
         purse = Purse(vault, element, self.paper.network, self.paper.clock)
         self.vault, self.element, self.purse = vault, element, purse
         return self
@@ -186,6 +196,10 @@ class Device:
         self.vault.close()
         self.element.close()
 
+    def stolen_seed(self) -> bytes:
+        """The element's secret, got out of a copy of its file by one who knows the PIN."""
+        return stolen_seed(self.directory / "element.db", PIN)
+
     def invoice(self, amount_tiyn: int) -> Invoice:
         return read_invoice(self.purse.invoice(amount_tiyn), self.paper.network)
 
@@ -193,6 +207,18 @@ class Device:
         """All that its storage holds, but for proofs of forks."""
         spaces = ("purse", "token", "load", "payment", "spender", "certificate", "invoice", "sent", "received")
         return {space: self.vault.items(space) for space in spaces}
+
+
+def stolen_seed(path: Path, pin: str) -> bytes:
+    """The secret in an element's file, past its lock."""
+    with TemporaryDirectory() as elsewhere:
+        copy = Path(elsewhere) / "element.db"
+        copy_storage(path, copy)
+        opened = BrokenElement.open(copy, pin)
+        try:
+            return opened.steal_seed()
+        finally:
+            opened.close()
 
 
 def pay(payer: Device, payee: Device, amount_tiyn: int, purpose: bytes | None = None) -> bytes:

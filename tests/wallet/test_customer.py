@@ -27,9 +27,12 @@ from cbdc.errors import (
     WrongPassword,
     WrongPayee,
 )
+from cbdc.formats import cbor
+from cbdc.formats.ed25519 import SigningKey
 from cbdc.log.receipts import Receipt
 from cbdc.messages.message import decode
 from tests.support import seed
+from tests.wallet.paper import stolen_seed
 from tests.wallet.town import DAY_S, FUNDS_TIYN, Cable, Town
 from wallet.bank import CERTIFICATE_DAYS
 from wallet.customer import Customer
@@ -132,7 +135,9 @@ def test_nothing_a_wallet_prints_holds_a_secret(found: Found) -> None:
     dana = town["dana"]
     shown = f"{dana!r} {dana.key!r} {dana.element!r} {dana.vault!r}"
     assert not [word for word in dana.backup_words().split() if f" {word} " in f" {shown} "]
-    assert dana.element.vault.get("element", b"key").hex()[:8] not in shown
+    secret = stolen_seed(town.economy.device("dana").directory / "element.db", _PASSWORD)
+    assert SigningKey(secret).public == dana.element.public_key
+    assert secret.hex()[:8] not in shown
 
 
 # --- paying online -----------------------------------------------------------------------------
@@ -546,6 +551,31 @@ def test_enrolment_gives_wallet_and_purse_the_policys_limits(found: Found) -> No
         town.pay_offline("dana", "erlan", 70_01)
 
 
+def test_the_element_counts_what_the_purse_holds(found: Found) -> None:
+    """Also when money is loaded while payments are still to be handed in, and when all of it has come home."""
+    town = found("dana", "erlan", holding="100")
+    dana, erlan = town["dana"], town["erlan"]
+
+    def counts() -> tuple[int, int]:
+        return dana.element.held_tiyn(), erlan.element.held_tiyn()
+
+    dana.load(town.port, 80_00)
+    assert counts() == (80_00, 0)
+    town.pay_offline("dana", "erlan", 60_00)
+    assert counts() == (20_00, 60_00)
+    dana.load(town.port, 10_00)
+    assert counts() == (30_00, 60_00)
+    town.pay_offline("erlan", "dana", 40_00)
+    assert counts() == (70_00, 20_00)
+    for name in ("erlan", "dana", "erlan"):
+        town.sync(name)
+    assert counts() == (town.held("dana")[1], town.held("erlan")[1]) == (70_00, 20_00)
+    town.pass_time(21 * DAY_S)
+    town.sync("dana", "erlan")
+    assert counts() == (0, 0)
+    assert erlan.element.sign_invoice(cbor.encode([100_00]))
+
+
 def test_a_wallet_that_no_bank_knows_holds_nothing(found: Found, tmp_path: Path) -> None:
     town = found("dana")
     unknown = new_wallet(town, tmp_path / "unknown")
@@ -580,7 +610,7 @@ def test_a_revoked_purse_does_not_pay_under_its_certificate_before(found: Found)
     town.bank.revoke(town.port, dana.element.public_key, "stolen")
     town.pass_time(60)
     town.sync("shop")
-    dana.purse.install(older)
+    dana.vault.put("purse", b"certificate", older)
     with pytest.raises(CertificateRevoked):
         town.pay_offline("dana", "shop", 10_00)
 

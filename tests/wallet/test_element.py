@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -9,8 +10,10 @@ import pytest
 
 from cbdc.errors import (
     BadSignature,
+    CertificateRevoked,
     DoubleSpend,
     FormError,
+    LimitHolding,
     LimitHops,
     LimitPayment,
     LimitSpends,
@@ -18,8 +21,10 @@ from cbdc.errors import (
     NotEnrolled,
     Replayed,
     TengeError,
+    TrustListStale,
+    WrongPayee,
 )
-from cbdc.formats import cbor, cose
+from cbdc.formats import cbor, certificates, cose
 from cbdc.formats.certificates import PurseLimits
 from cbdc.formats.ed25519 import SigningKey, is_valid
 from cbdc.formats.kinds import Kind
@@ -28,7 +33,8 @@ from cbdc.messages.bodies import Transfer, Unload
 from cbdc.service.founding import Governor
 from tests.support import seed
 from tests.wallet.paper import FAR_S, PIN, Device, Paper
-from wallet.element import SecureElement, SimulatedElement
+from wallet.element import ElementProcess, SecureElement, SimulatedElement
+from wallet.protocol import receipt_payload
 from wallet.vault import QUICK_KDF
 
 LIMITS = PurseLimits(holding_tiyn=1_000_00, payment_tiyn=200_00, spends=3, hops=2)
@@ -36,9 +42,10 @@ PAYEE = SigningKey(seed("payee")).public
 COINS = [bytes([number]) * 34 for number in range(1, 9)]
 
 
-@pytest.fixture
-def device(new_device: Callable[..., Device]) -> Device:
-    return new_device("dana", limits=LIMITS)
+@pytest.fixture(params=[SimulatedElement, ElementProcess], ids=["in_process", "own_process"])
+def device(request: pytest.FixtureRequest, new_device: Callable[..., Device]) -> Device:
+    """Every rule holds for both variants."""
+    return new_device("dana", maker=request.param, limits=LIMITS)
 
 
 def payment(device: Device, *coins: bytes, amount_tiyn: int = 100_00, change_tiyn: int = 0, **terms: Any) -> bytes:
@@ -185,9 +192,9 @@ def spent_once(device: Device) -> Device:
     return device
 
 
-def word(paper: Paper, device: Device, operator: SigningKey | None = None) -> bytes:
+def word(paper: Paper, device: Device, operator: SigningKey | None = None, held_tiyn: int = 0) -> bytes:
     """The operator's word on a sync that the element has just asked for."""
-    return paper.sync_certificate(device.element.public_key, device.element.sync_challenge(), operator)
+    return paper.sync_certificate(device.element.public_key, device.element.sync_challenge(), operator, held_tiyn)
 
 
 def by_stranger(paper: Paper, device: Device) -> tuple[bytes, bytes]:
@@ -263,19 +270,61 @@ def test_it_takes_its_own_purse_certificate_only(paper: Paper, device: Device) -
     wallet = paper.certify("dana", device.element.public_key, limits=None, online_key=None)
     for certificate in (paper.certify("erlan", PAYEE), wallet):
         with pytest.raises(NotEnrolled):
-            device.element.install(certificate)
+            device.element.install(certificate, paper.trust_list())
 
 
-def test_without_a_certificate_it_signs_no_payment(paper: Paper, device: Device) -> None:
-    element = SimulatedElement.create(device.directory / "fresh.db", PIN, paper.network, cost=QUICK_KDF)
-    with pytest.raises(NotEnrolled):
-        element.sign_payment(payment(device, COINS[0]))
-    assert element.counters() == (0, 0)
+def test_it_believes_only_a_bank_on_the_trust_list(paper: Paper, device: Device) -> None:
+    """Wider limits by whoever has the wallet's software are not enforced, because they are not taken."""
+    key, stranger = device.element.public_key, SigningKey(seed("stranger"))
+    wide = PurseLimits(10**9, 10**9, 1000, 5)
+    by_stranger, of_no_bank = (
+        paper.certify("dana", key, limits=wide, by=stranger),
+        paper.certify("dana", key, limits=wide, bank="kumis"),
+    )
+    good = paper.certify("dana", key, limits=wide)
+    revoked = certificates.unverified(good, paper.network)[0].id
+    false = Governor.from_seed(seed("false governor"))
+    for certificate, trust_list, error in (
+        (by_stranger, paper.trust_list(), BadSignature),
+        (of_no_bank, paper.trust_list(), NotEnrolled),
+        (good, paper.trust_list(revoked=(revoked,)), CertificateRevoked),
+        (good, paper.trust_list(governor=false), BadSignature),
+        (good, paper.trust_list(time_s=paper.now_s - 1), TrustListStale),
+        (good, b"", FormError),
+        (b"", paper.trust_list(), FormError),
+    ):
+        with pytest.raises(error):
+            device.element.install(certificate, trust_list)
+    with pytest.raises(LimitPayment):
+        device.element.sign_payment(payment(device, COINS[0], amount_tiyn=LIMITS.payment_tiyn + 1))
+    device.element.install(good, paper.trust_list())
+    device.element.sign_payment(payment(device, COINS[0], amount_tiyn=LIMITS.payment_tiyn + 1))
+
+
+def test_a_later_list_that_it_saw_in_a_sync_counts(paper: Paper, device: Device) -> None:
+    paper.now_s += 60
+    device.element.note_sync(word(paper, device), paper.trust_list())
+    certificate = paper.certify("dana", device.element.public_key)
+    with pytest.raises(TrustListStale):
+        device.element.install(certificate, paper.trust_list(time_s=paper.now_s - 1))
+
+
+def test_without_a_certificate_it_signs_nothing_that_has_a_limit(paper: Paper, device: Device) -> None:
+    path = device.directory / "fresh.db"
+    element = device.maker.create(path, PIN, paper.network, cost=QUICK_KDF, random=os.urandom)
+    for refused in (
+        lambda: element.sign_payment(payment(device, COINS[0])),
+        lambda: element.sign_invoice(invoice(1)),
+        lambda: element.sign_receipt(*receipt_for(element.public_key, paper, 1)),
+    ):
+        with pytest.raises(NotEnrolled):
+            refused()
+    assert (element.counters(), element.held_tiyn()) == ((0, 0), 0)
     element.close()
 
 
 def test_nothing_shows_or_exports_the_key(device: Device) -> None:
-    key: bytes = device.element.vault.get("element", b"key")
+    key = device.stolen_seed()
     assert SigningKey(key).public == device.element.public_key
     shown = f"{device.element!r} {device.element} {vars(device.element)}"
     assert key.hex()[:8] not in shown
@@ -287,8 +336,129 @@ def test_nothing_shows_or_exports_the_key(device: Device) -> None:
 
 def test_invoices_and_receipts_are_signed_in_their_own_domains(device: Device) -> None:
     key, network = device.element.public_key, device.paper.network
-    invoice, receipt = device.element.sign_invoice(b"payload"), device.element.sign_receipt(b"payload")
-    assert cose.verify1(invoice, Kind.INVOICE, network, key) == b"payload"
-    assert cose.verify1(receipt, Kind.PAYMENT_RECEIPT, network, key) == b"payload"
+    payload, taken = receipt_for(key, device.paper, 1_00)
+    asked, receipt = device.element.sign_invoice(invoice(1_00)), device.element.sign_receipt(payload, taken)
+    assert cose.verify1(asked, Kind.INVOICE, network, key) == invoice(1_00)
+    assert cose.verify1(receipt, Kind.PAYMENT_RECEIPT, network, key) == payload
     with pytest.raises(Malformed):
-        cose.verify1(invoice, Kind.PAYMENT_RECEIPT, network, key)
+        cose.verify1(asked, Kind.PAYMENT_RECEIPT, network, key)
+
+
+# --- holding -----------------------------------------------------------------------------------
+
+
+def invoice(amount_tiyn: int) -> bytes:
+    """The payload of an invoice, as far as an element looks: the amount comes first."""
+    return cbor.encode([amount_tiyn, b"", b"", 0, 0, 0, []])
+
+
+def receipt_for(payee: bytes, paper: Paper, amount_tiyn: int, number: int = 0) -> tuple[bytes, bytes]:
+    """A receipt's payload, and a stranger's payment of so much to ``payee`` that it is for."""
+    outputs = (Output(payee, amount_tiyn, None), Output(PAYEE, 5_00, None))
+    transfer = paper.transfer(seed("payer"), seed("payee"), (COINS[number],), outputs)
+    raw = paper.signed(transfer, SigningKey(seed("payer purse")))
+    return receipt_payload(paper.message_id(raw), paper.now_s), raw
+
+
+def take(device: Device, amount_tiyn: int, number: int = 0) -> bytes:
+    return device.element.sign_receipt(*receipt_for(device.element.public_key, device.paper, amount_tiyn, number))
+
+
+def test_it_counts_what_comes_in_and_goes_out(paper: Paper, device: Device) -> None:
+    element = device.element
+    assert element.held_tiyn() == 0
+    element.note_sync(word(paper, device, held_tiyn=500_00), paper.trust_list())
+    assert element.held_tiyn() == 500_00
+    take(device, 100_00)
+    assert element.held_tiyn() == 600_00
+    element.sign_payment(payment(device, COINS[1], amount_tiyn=150_00, change_tiyn=70_00))
+    assert device.restarted().element.held_tiyn() == 450_00
+    out = (Output(device.element.public_key, 1_00, None), Output(PAYEE, 50_00, None))
+    device.element.sign_unload(cbor.encode(Unload((COINS[2],), out, FAR_S).to_cbor()))
+    assert device.element.held_tiyn() == 400_00
+
+
+def test_a_repeat_counts_once(device: Device) -> None:
+    assert take(device, 100_00) == take(device, 100_00)
+    assert device.restarted().element.held_tiyn() == 100_00
+    take(device, 100_00)
+    assert device.element.held_tiyn() == 100_00
+    payload = payment(device, COINS[1], amount_tiyn=30_00)
+    for _ in range(2):
+        device.element.sign_payment(payload)
+    assert device.element.held_tiyn() == 70_00
+
+
+def test_what_it_never_saw_come_in_may_go_out(device: Device) -> None:
+    device.element.sign_payment(payment(device, COINS[0], amount_tiyn=200_00))
+    assert device.element.held_tiyn() == 0
+
+
+def test_it_asks_for_no_more_than_the_purse_may_hold(paper: Paper, device: Device) -> None:
+    room_tiyn = LIMITS.holding_tiyn - 900_00
+    device.element.note_sync(word(paper, device, held_tiyn=900_00), paper.trust_list())
+    device.element.sign_invoice(invoice(room_tiyn))
+    with pytest.raises(LimitHolding) as refused:
+        device.element.sign_invoice(invoice(room_tiyn + 1))
+    assert refused.value.values == {"found": LIMITS.holding_tiyn + 1, "limit": LIMITS.holding_tiyn}
+
+
+def test_it_takes_no_more_than_the_purse_may_hold(device: Device) -> None:
+    """Two invoices may be open at once; the second payment is refused when both would not fit."""
+    take(device, 900_00, 1)
+    with pytest.raises(LimitHolding):
+        take(device, 100_01, 2)
+    assert device.element.held_tiyn() == 900_00
+    take(device, 100_00, 3)
+    assert device.element.held_tiyn() == LIMITS.holding_tiyn
+    with pytest.raises(LimitHolding):
+        device.element.sign_invoice(invoice(1))
+    take(device, 900_00, 1)
+
+
+def test_a_sync_puts_the_count_right(paper: Paper, device: Device) -> None:
+    take(device, LIMITS.holding_tiyn)
+    device.element.note_sync(word(paper, device, held_tiyn=0), paper.trust_list())
+    device.element.sign_invoice(invoice(LIMITS.holding_tiyn))
+    assert device.element.held_tiyn() == 0
+
+
+def test_a_sync_before_the_evidence_is_in_still_counts_what_was_paid_away(paper: Paper, device: Device) -> None:
+    """The ledger knows 500 and the 100 just loaded, and nothing yet of the 150 and 50 that left."""
+    device.element.note_sync(word(paper, device, held_tiyn=500_00), paper.trust_list())
+    for coin, amount_tiyn in ((COINS[0], 150_00), (COINS[1], 50_00)):
+        device.element.sign_payment(payment(device, coin, amount_tiyn=amount_tiyn))
+        device.element.note_sync(word(paper, device, held_tiyn=600_00), paper.trust_list(), settled=False)
+    assert device.restarted().element.held_tiyn() == 400_00
+    device.element.note_sync(word(paper, device, held_tiyn=100_00), paper.trust_list(), settled=False)
+    assert device.element.held_tiyn() == 0
+    for settled in (True, False):
+        device.element.note_sync(word(paper, device, held_tiyn=400_00), paper.trust_list(), settled)
+        assert device.element.held_tiyn() == 400_00
+
+
+def test_a_receipt_is_for_the_payment_that_it_names(paper: Paper, device: Device) -> None:
+    mine, theirs = device.element.public_key, PAYEE
+    payload, raw = receipt_for(mine, paper, 1_00)
+    other_payload, other_raw = receipt_for(theirs, paper, 1_00)
+    for wrong in ((payload, other_raw), (other_payload, raw), (other_payload, other_raw)):
+        with pytest.raises(WrongPayee):
+            device.element.sign_receipt(*wrong)
+    for junk in (
+        (b"", raw),
+        (cbor.encode([1, 2]), raw),
+        (cbor.encode([seed("x")]), raw),
+        (payload, b""),
+        (payload, b"\xa0"),
+    ):
+        with pytest.raises(FormError):
+            device.element.sign_receipt(*junk)
+    assert device.element.held_tiyn() == 0
+
+
+@pytest.mark.parametrize(
+    "junk", [b"", b"\xff", cbor.encode([]), cbor.encode(["1"]), cbor.encode([-1]), cbor.encode([1] * 17)]
+)
+def test_an_invoice_begins_with_an_amount(device: Device, junk: bytes) -> None:
+    with pytest.raises(FormError):
+        device.element.sign_invoice(junk)

@@ -38,6 +38,7 @@ from tests.support import LIMITS, NOW_S, seed
 from tests.wallet.paper import CANTEEN, Device, Paper, pay
 from wallet.protocol import PaymentBundle, invoice_payload, receipt_payload
 from wallet.purse import Event, Purse, Sent, Status
+from wallet.scenarios.broken_element import BrokenElement
 
 COIN = 100_00
 NewDevice = Callable[..., Device]
@@ -249,7 +250,9 @@ def waiting(dana: Device, shop: Device) -> Sent:
 
 
 def sign_receipt(device: Device, payment_id: bytes) -> bytes:
-    return device.element.sign_receipt(receipt_payload(payment_id, NOW_S))
+    """A receipt that no sound element signs, for whatever payment."""
+    key, payload = SigningKey(device.stolen_seed()), receipt_payload(payment_id, NOW_S)
+    return cose.sign1(key, Kind.PAYMENT_RECEIPT, payload, device.paper.network)
 
 
 def test_a_strangers_receipt_ends_no_wait(dana: Device, waiting: Sent, new_device: NewDevice) -> None:
@@ -509,10 +512,11 @@ def forked(dana: Device, new_device: NewDevice, monkeypatch: pytest.MonkeyPatch)
     """Two honest payees of one coin: dana's storage was rolled back, and her element has been opened."""
     first, second = new_device("first"), new_device("second")
     tokens = dana.vault.items("token")
+    assert isinstance(dana.element, BrokenElement)
     pay(dana, first, 60_00)
     for name, value in tokens:
         dana.vault.put("token", name, value)
-        dana.element.vault.drop("spent", name)
+        dana.element.forget_spend(name)
     pay(dana, second, 90_00)
     return first, second
 

@@ -11,6 +11,7 @@ from cbdc.log.receipts import Receipt
 from cbdc.messages.message import decode
 from wallet.bank import BankDesk
 from wallet.customer import Customer
+from wallet.element import ElementMaker, SimulatedElement
 from wallet.port import LedgerPort
 from wallet.protocol import PaymentBundle
 from wallet.scenarios import schema
@@ -27,12 +28,20 @@ class Town:
     economy: Economy
 
     @classmethod
-    def found(cls, directory: Path, *wallets: str, reserve: str = "500", tables: Any = None, **offline: Any) -> Town:
+    def found(
+        cls,
+        directory: Path,
+        *wallets: str,
+        reserve: str = "500",
+        tables: Any = None,
+        element: ElementMaker = SimulatedElement,
+        **offline: Any,
+    ) -> Town:
         """``tables`` may add or replace what the scenario file would say; ``offline`` is its policy."""
         known = {"name": "altyn", "reserve": reserve}
         plain = [{"name": name, "bank": "altyn"} for name in wallets]
         data = {"title": "a town", "bank": [known], "wallet": plain, "policy": {"offline": offline}} | (tables or {})
-        town = cls(Economy.found(schema.parse(data), directory))
+        town = cls(Economy.found(schema.parse(data), directory, element))
         town.economy.issue("altyn", 100_000_00)
         for name in town.economy.devices:
             town.bank.fund(town.port, town[name].key.public, FUNDS_TIYN)

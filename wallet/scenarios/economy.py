@@ -23,8 +23,9 @@ from cbdc.service.queries import Queries
 from cbdc.store.sqlite import SqliteStore
 from wallet.bank import BankDesk
 from wallet.customer import Balance, Customer
-from wallet.element import SimulatedElement
+from wallet.element import ElementMaker, SimulatedElement
 from wallet.port import LedgerPort, LocalPort, Switch
+from wallet.scenarios.broken_element import BrokenElement, copy_storage
 from wallet.scenarios.careless import CarelessPurse
 from wallet.scenarios.conditions import condition_of
 from wallet.scenarios.schema import PurposeSpec, Scenario, WalletSpec
@@ -113,6 +114,7 @@ class Economy:
     scenario: Scenario
     directory: Path
     clock: ManualClock
+    element: ElementMaker = SimulatedElement
     crash_point: CrashPoint = field(default_factory=CrashPoint)
     banks: dict[str, BankDesk] = field(default_factory=dict)
     devices: dict[str, Device] = field(default_factory=dict)
@@ -134,9 +136,9 @@ class Economy:
     # --- opening -------------------------------------------------------------------------------
 
     @classmethod
-    def found(cls, scenario: Scenario, directory: Path) -> Economy:
-        """Found the network and everybody in it, before the first step."""
-        economy = cls(scenario, directory, ManualClock(scenario.start_s))
+    def found(cls, scenario: Scenario, directory: Path, element: ElementMaker = SimulatedElement) -> Economy:
+        """Found the network and everybody in it, before the first step; elements in this process unless told else."""
+        economy = cls(scenario, directory, ManualClock(scenario.start_s), element)
         economy._start(SqliteStore.create(economy.ledger_path))
         governor, now_s = economy.governor, scenario.start_s
         (economy.ledger_path.parent / "root.pub").write_text(governor.network.hex() + "\n", encoding="ascii")
@@ -188,7 +190,13 @@ class Economy:
         directory = self.directory / "wallets" / spec.name
         random, clock = self._random(f"wallet {spec.name}"), DeviceClock(self.clock)
         customer = Customer.create(
-            directory, _PASSWORD, self.governor.network, clock=clock, cost=QUICK_KDF, random=random
+            directory,
+            _PASSWORD,
+            self.governor.network,
+            clock=clock,
+            element=self.element,
+            cost=QUICK_KDF,
+            random=random,
         )
         merchant = None
         if spec.kind == "merchant":
@@ -271,7 +279,9 @@ class Economy:
     def reopen(self, device: Device) -> None:
         """Open a device's files again after they were replaced."""
         random = self._fresh_random(device.name)
-        device.customer = Customer.open(device.directory, _PASSWORD, clock=device.clock, random=random)
+        device.customer = Customer.open(
+            device.directory, _PASSWORD, clock=device.clock, random=random, element=self.element
+        )
         if device.is_careless:
             self.make_careless(device)
 
@@ -291,7 +301,7 @@ class Economy:
         """Copy a device's storage; with ``element`` its secure element too, which no sound element allows."""
         device.customer.vault.copy_to(directory / "wallet.db")
         if element:
-            device.customer.element.vault.copy_to(directory / "element.db")
+            copy_storage(device.directory / "element.db", directory / "element.db")
 
     def clone(self, name: str, as_name: str) -> None:
         """A broken secure element: a second device with everything of the first."""
@@ -301,16 +311,19 @@ class Economy:
         directory = self.directory / "wallets" / as_name
         self.copy_device(device, directory, element=True)
         clock = DeviceClock(self.clock, device.clock.skew_s)
-        customer = Customer.open(directory, _PASSWORD, clock=clock, random=self._fresh_random(as_name))
+        random = self._fresh_random(as_name)
+        customer = Customer.open(directory, _PASSWORD, clock=clock, random=random, element=self.element)
         switch = Switch(lambda: self.port)
         switch.is_connected = device.switch.is_connected
         self.devices[as_name] = Device(as_name, device.spec, directory, customer, switch, clock, original=device.owner)
 
-    def open_copy(self, device: Device, directory: Path) -> tuple[Customer, SimulatedElement]:
-        """A throw-away copy of a device, element included, for forging on."""
+    def open_copy(self, device: Device, directory: Path) -> tuple[Customer, SigningKey]:
+        """A throw-away copy of a device for forging on, and the key of its opened element."""
         self.copy_device(device, directory, element=True)
-        customer = Customer.open(directory, _PASSWORD, clock=device.clock)
-        return customer, customer.element
+        opened = BrokenElement.open(directory / "element.db", _PASSWORD)
+        key = opened.steal_key()
+        opened.close()
+        return Customer.open(directory, _PASSWORD, clock=device.clock, element=BrokenElement), key
 
 
 class _RetryingPort(LocalPort):

@@ -26,10 +26,10 @@ FALSE_BANK_SEED: Final = b"a bank that nobody ever admitted"
 class ForgedPurse:
     """A copied purse whose element has been opened: it signs whatever it is given."""
 
-    def __init__(self, copy: Customer) -> None:
+    def __init__(self, copy: Customer, key: SigningKey) -> None:
         self.purse = copy.purse
         self.network = copy.network
-        self.key = SigningKey(copy.element.vault.get("element", b"key"))
+        self.key = key
 
     def spend_all(self, invoice: Invoice, change_tiyn: int | None = None, hop: int | None = None) -> Transfer:
         """A transfer of the largest token to the invoice's payee; ``change_tiyn`` and ``hop`` as the forger likes."""
@@ -131,8 +131,12 @@ _FORGERIES: Final[dict[str, Callable[[ForgedPurse, Invoice], PaymentBundle]]] = 
 FORGERIES: Final = tuple(_FORGERIES)
 
 
-def forge(copy: Customer, invoice: bytes, what: str) -> bytes:
-    """A forged PAYMENT for an invoice, wrong in the way ``what`` names. Raises Malformed for an unknown way."""
+def forge(copy: Customer, key: SigningKey, invoice: bytes, what: str) -> bytes:
+    """A forged PAYMENT by a copy of a device and its element's key, wrong in the way ``what`` names.
+
+    Raises:
+        Malformed: no such way.
+    """
     if what not in _FORGERIES:
         raise Malformed("no such forgery", found=what, wanted=" or ".join(FORGERIES))
-    return _FORGERIES[what](ForgedPurse(copy), read_invoice(invoice, copy.network)).encode()
+    return _FORGERIES[what](ForgedPurse(copy, key), read_invoice(invoice, copy.network)).encode()

@@ -70,7 +70,10 @@ class Payments:
         payer, payee = self._states(payment, payment.id)
         is_released = payer is Status.RELEASED or payee is Holding.RELEASED
         queries = self._economy.queries
-        if queries.offline_token(outpoint(payment.id, 0)) is not None:
+        made = queries.offline_token(outpoint(payment.id, 0))
+        if made is not None and made.void:
+            return Status.REFUSED.value
+        if made is not None:
             transfer, _ = self._transfer(payment.raw)
             if any(queries.is_forked(name) for name in transfer.inputs):
                 return Status.DISPUTED.value

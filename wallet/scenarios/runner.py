@@ -219,9 +219,9 @@ class _Player:
     def _forged(self, payer: Device, invoice: bytes, what: str) -> bytes:
         copies = self.economy.directory / "forgeries"
         directory = copies / f"{payer.name}-{len(list(copies.glob('*')))}"
-        copy, _ = self.economy.open_copy(payer, directory)
+        copy, key = self.economy.open_copy(payer, directory)
         try:
-            return forge(copy, invoice, what)
+            return forge(copy, key, invoice, what)
         finally:
             copy.close()
 

@@ -21,7 +21,7 @@ OPERATOR, BANK = SigningKey(seed("operator")), SigningKey(seed("bank"))
 OWNER, PURPOSE, NAME = bytes(32), bytes(31) + b"1", bytes(34)
 CHALLENGE = bytes(range(CHALLENGE_BYTES))
 LEAF = OfflineToken(OWNER, 500, PURPOSE, NOW_S, NOW_S + 9, 0, [], False)
-SYNC = SyncCertificate(OWNER, NOW_S, CHALLENGE)
+SYNC = SyncCertificate(OWNER, NOW_S, CHALLENGE, 7_00)
 
 
 # --- load and sync certificates ----------------------------------------------------------------
@@ -79,13 +79,17 @@ def test_malformed_load_certificates(error: type[FormError], fields: list[object
     ("error", "fields"),
     [
         (Malformed, [OWNER, NOW_S]),
+        (Malformed, [OWNER, NOW_S, CHALLENGE]),
+        (Malformed, [OWNER, NOW_S, CHALLENGE, 5, None]),
+        (Malformed, [OWNER[:31], NOW_S, CHALLENGE, 5]),
+        (Malformed, [OWNER, None, CHALLENGE, 5]),
+        (TooLarge, [OWNER, 10**12, CHALLENGE, 5]),
+        (Malformed, [OWNER, NOW_S, CHALLENGE[:15], 5]),
+        (Malformed, [OWNER, NOW_S, CHALLENGE + b"0", 5]),
+        (Malformed, [OWNER, NOW_S, None, 5]),
         (Malformed, [OWNER, NOW_S, CHALLENGE, None]),
-        (Malformed, [OWNER[:31], NOW_S, CHALLENGE]),
-        (Malformed, [OWNER, None, CHALLENGE]),
-        (TooLarge, [OWNER, 10**12, CHALLENGE]),
-        (Malformed, [OWNER, NOW_S, CHALLENGE[:15]]),
-        (Malformed, [OWNER, NOW_S, CHALLENGE + b"0"]),
-        (Malformed, [OWNER, NOW_S, None]),
+        (Malformed, [OWNER, NOW_S, CHALLENGE, -1]),
+        (TooLarge, [OWNER, NOW_S, CHALLENGE, MAX_AMOUNT_TIYN + 1]),
     ],
 )
 def test_malformed_sync_certificates(error: type[FormError], fields: list[object]) -> None:

@@ -176,7 +176,7 @@ def test_a_sync_certificate_answers_the_elements_challenge(twin: Twin, queries: 
     words = [queries.sync_certificate(aida.purse.public, challenge) for challenge in challenges]
     for challenge, word in zip(challenges, words, strict=True):
         found = SyncCertificate.verify(word, twin.network, twin.operator.public)
-        assert found == SyncCertificate(aida.purse.public, NOW_S + 7, challenge)
+        assert found == SyncCertificate(aida.purse.public, NOW_S + 7, challenge, 0)
 
 
 def test_the_trust_list_denies_what_a_key_had_before(twin: Twin, queries: Queries, aida: Customer) -> None:

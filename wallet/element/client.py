@@ -1,0 +1,168 @@
+"""The wallet's end of a secure element that runs as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+from cbdc.errors import FormError, TengeError, Unreachable
+from cbdc.formats import cbor
+from cbdc.formats.cose import Signature
+from cbdc.limits import ELEMENT_ANSWER_S
+from wallet.element.wire import read_answer, receive_frame, send_frame
+from wallet.vault import KdfCost
+
+
+class ElementProcess:
+    """A `SecureElement` in a process that this one started. One that has died answers Unreachable until reopened."""
+
+    def __init__(self, path: Path) -> None:
+        self.public_key = b""
+        self._turn = threading.Lock()
+        self._channel, theirs = socket.socketpair()
+        self._channel.settimeout(ELEMENT_ANSWER_S)
+        try:
+            self._process = _start(path, theirs)
+        except OSError as error:
+            self._channel.close()
+            raise Unreachable("the secure element does not start", reason=type(error).__name__) from None
+        finally:
+            theirs.close()
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        pin: str,
+        network: bytes,
+        *,
+        cost: KdfCost | None = None,
+        random: Callable[[int], bytes] = os.urandom,  # noqa: ARG003 - the wallet has no say in its element's key
+    ) -> Self:
+        """Make an element with a fresh key, drawn in its own process, for a network (32-byte root key).
+
+        Raises:
+            LedgerBusy: there is one already. Unreachable: the process does not answer.
+        """
+        stated = None if cost is None else [cost.iterations, cost.lanes, cost.memory_kib]
+        element = cls(path)
+        element.unlock("create", pin.encode(), network, stated)
+        return element
+
+    @classmethod
+    def open(cls, path: Path, pin: str) -> Self:
+        """Open an element.
+
+        Raises:
+            WrongPin, PinLocked, WalletCorrupt, Unreachable; LedgerBusy: another program has it open.
+        """
+        element = cls(path)
+        element.unlock("open", pin.encode())
+        return element
+
+    def unlock(self, name: str, *arguments: cbor.Value) -> None:
+        """Make the first request, ``create`` or ``open``. The process ends if it is refused."""
+        try:
+            self.public_key = bytes(self._ask(name, *arguments))
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def process_id(self) -> int:
+        """The operating system's number of the element's process."""
+        return int(self._process.pid)
+
+    def close(self) -> None:
+        """Hang up and wait until the process has let go of its storage."""
+        self._channel.close()
+        try:
+            self._process.wait(ELEMENT_ANSWER_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    # --- requests ------------------------------------------------------------------------------
+
+    def install(self, certificate: bytes, trust_list: bytes) -> None:
+        self._ask("install", certificate, trust_list)
+
+    def counters(self) -> tuple[int, int]:
+        counter, spends = self._ask("counters")
+        return counter, spends
+
+    def held_tiyn(self) -> int:
+        return int(self._ask("held_tiyn"))
+
+    def has_spent(self, outpoint: bytes) -> bool:
+        return bool(self._ask("has_spent", outpoint))
+
+    def sign_payment(self, payload: bytes) -> Signature:
+        return Signature(self.public_key, self._ask("sign_payment", payload))
+
+    def sign_unload(self, payload: bytes) -> Signature:
+        return Signature(self.public_key, self._ask("sign_unload", payload))
+
+    def sign_invoice(self, payload: bytes) -> bytes:
+        return bytes(self._ask("sign_invoice", payload))
+
+    def sign_receipt(self, payload: bytes, payment: bytes) -> bytes:
+        return bytes(self._ask("sign_receipt", payload, payment))
+
+    def sync_challenge(self) -> bytes:
+        return bytes(self._ask("sync_challenge"))
+
+    def note_sync(self, sync_certificate: bytes, trust_list: bytes, settled: bool = True) -> None:
+        self._ask("note_sync", sync_certificate, trust_list, settled)
+
+    def _ask(self, name: str, *arguments: cbor.Value) -> cbor.Value:
+        """One request and its answer.
+
+        Raises:
+            TengeError: the element refused. Unreachable: it does not answer; it may or may not have signed, and after
+            reopening the same request gets the same answer.
+        """
+        with self._turn:
+            value, error = self._exchange(cbor.encode([name, *arguments]))
+        if error is not None:
+            raise error
+        return value
+
+    def _exchange(self, body: bytes) -> tuple[cbor.Value, TengeError | None]:
+        try:
+            send_frame(self._channel, body)
+            reply = receive_frame(self._channel)
+            if reply is None:
+                raise ConnectionResetError
+            return read_answer(reply)
+        except (OSError, FormError) as error:
+            self._give_up()
+            raise Unreachable("the secure element does not answer", reason=type(error).__name__) from None
+        except BaseException:  # an answer that nobody waited for must not be taken for the next one's
+            self._give_up()
+            raise
+
+    def _give_up(self) -> None:
+        self._process.kill()
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"ElementProcess({self.public_key.hex()[:16]}…)"
+
+
+def _start(path: Path, theirs: socket.socket) -> subprocess.Popen[bytes]:
+    # -P: no module in the current directory stands in for one of ours. A session of its own: Ctrl-C in the terminal is
+    # meant for the wallet, and the element ends when the wallet hangs up. What it would print could only betray it.
+    return subprocess.Popen(  # noqa: S603 - this interpreter, this module, a path
+        [sys.executable, "-P", "-m", "wallet.element.server", str(path.resolve())],
+        stdin=theirs.fileno(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )

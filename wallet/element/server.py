@@ -1,0 +1,94 @@
+"""A secure element as a process of its own: ``python -m wallet.element.server FILE``, started by the wallet.
+
+Its standard input is one end of a socket pair; the wallet has the other, and nobody else can reach it. It answers one
+request at a time and ends with the stream. What is no request of ours gets a typed error, and the next is read.
+"""
+
+from __future__ import annotations
+
+import resource
+import socket
+import sqlite3
+import sys
+from pathlib import Path
+from typing import Any
+
+from cbdc.errors import RoleRefused, TengeError, TooLarge, Unreachable
+from cbdc.formats import cbor
+from cbdc.formats.cose import Signature
+from wallet.element.core import SimulatedElement
+from wallet.element.wire import BEFORE_OPEN, answer, read_request, receive_frame, refusal, send_frame, skip
+from wallet.vault import KdfCost
+
+
+class Session:
+    """One wallet's talk with the element in a file: locked until `create` or `open` gets the PIN."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._element: SimulatedElement | None = None
+
+    def handle(self, body: bytes) -> bytes:
+        """The answer to a request, of which anything may be wrong."""
+        try:
+            name, arguments = read_request(body)
+            return answer(self._do(name, arguments))
+        except TengeError as error:
+            return refusal(error)
+        except sqlite3.Error as error:
+            return refusal(Unreachable("the element's storage does not answer", reason=type(error).__name__))
+
+    def _do(self, name: str, arguments: tuple[Any, ...]) -> cbor.Value:
+        if name in BEFORE_OPEN:
+            return self._open(name, *arguments)
+        if self._element is None:
+            raise RoleRefused("the element is locked: its PIN comes first")
+        value = getattr(self._element, name)(*arguments)
+        return value.value if isinstance(value, Signature) else value
+
+    def _open(self, name: str, pin: str, network: bytes = b"", cost: tuple[int, int, int] | None = None) -> bytes:
+        if self._element is not None:
+            raise RoleRefused("the element is open")
+        if name == "create":
+            chosen = None if cost is None else KdfCost(*cost)
+            self._element = SimulatedElement.create(self._path, pin, network, cost=chosen)
+        else:
+            self._element = SimulatedElement.open(self._path, pin)
+        return self._element.public_key
+
+    def close(self) -> None:
+        """Let go of the storage."""
+        if self._element is not None:
+            self._element.close()
+
+
+def serve(channel: socket.socket, session: Session) -> None:
+    """Answer until the wallet hangs up."""
+    while True:
+        try:
+            body = receive_frame(channel)
+        except TooLarge as error:
+            send_frame(channel, refusal(error))
+            skip(channel, int(str(error.values["found"])))
+            continue
+        if body is None:
+            return
+        send_frame(channel, session.handle(body))
+
+
+def main() -> int:
+    """Serve the wallet at the other end of standard input."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold the key
+    session = Session(Path(sys.argv[1]))
+    with socket.socket(fileno=sys.stdin.fileno()) as channel:
+        try:
+            serve(channel, session)
+        except OSError:  # the wallet went away in the middle of a frame: what is journaled is on the disk
+            return 1
+        finally:
+            session.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
