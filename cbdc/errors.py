@@ -256,6 +256,12 @@ class LedgerCorrupt(TengeError):
     code = "ledger_corrupt"
 
 
+class FileTrouble(TengeError):
+    """The operating system refuses a file or directory, or something is there already; ``path`` and ``reason`` say."""
+
+    code = "io_error"
+
+
 class ProofInvalid(TengeError):
     """A checkpoint, inclusion proof or consistency proof does not hold."""
 

@@ -247,3 +247,24 @@ def test_a_usage_error_ends_with_status_2(tenge: Run, arguments: tuple[str, ...]
 def test_a_refusal_as_a_program(program: Run, tmp_path: Path) -> None:
     done = program("ledger", "verify", tmp_path, "--json")
     assert (done.status, done.code(), done.err) == (1, "ledger_corrupt", "")
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_directory_that_is_a_file_is_told_with_its_path(tenge: Run, tmp_path: Path, as_json: bool) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    done = tenge("ledger", "init", file, *(["--json"] if as_json else []), TENGE_PASSPHRASE=PASSPHRASE)
+    assert done.status == 1
+    if as_json:
+        assert done.code() == "io_error"
+        assert str(file) in done.json()["error"]["path"]
+    else:
+        assert done.err.startswith("io_error: ")
+        assert str(file) in done.err
+
+
+def test_an_export_to_a_directory_is_told_with_its_path(tenge: Run, market: Path, tmp_path: Path) -> None:
+    done = tenge("ledger", "export", market / "ledger", "--out", tmp_path)
+    assert (done.status, done.out) == (1, "")
+    assert done.err.startswith("io_error: ")
+    assert str(tmp_path) in done.err
