@@ -127,6 +127,51 @@ def test_export_writes_every_entry_with_its_leaf(tenge: Run, market: Path, tmp_p
     assert lines[-1]["checkpoint"] == status["checkpoint"]
 
 
+OWN_FILES = ("ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.db.lock", "root.pub")
+
+
+@pytest.mark.parametrize("own", OWN_FILES)
+@pytest.mark.parametrize("force", [True, False])
+def test_export_never_writes_to_the_ledgers_own_files(tenge: Run, copied: Path, own: str, force: bool) -> None:
+    before = {path.name: path.read_bytes() for path in copied.iterdir()}
+    done = tenge("ledger", "export", copied, "--out", copied / own, *(["--force"] if force else []))
+    assert (done.status, done.out) == (1, "")
+    assert done.err.startswith("io_error: ")
+    assert {path.name: path.read_bytes() for path in copied.iterdir()} == before
+
+
+@pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])
+def test_export_knows_the_ledger_under_another_name(tenge: Run, copied: Path, tmp_path: Path, link: str) -> None:
+    getattr(tmp_path / "log.jsonl", link)(copied / "ledger.db")
+    before = (copied / "ledger.db").read_bytes()
+    assert tenge("ledger", "export", copied, "--out", tmp_path / "log.jsonl", "--force").status == 1
+    assert (copied / "ledger.db").read_bytes() == before
+
+
+def test_export_replaces_a_file_only_with_force(tenge: Run, market: Path, tmp_path: Path) -> None:
+    file = tmp_path / "log.jsonl"
+    file.write_text("something dear")
+    done = tenge("ledger", "export", market / "ledger", "--out", file)
+    assert done.status == 1
+    assert done.err.startswith("io_error: there is a file already")
+    assert file.read_text() == "something dear"
+    assert tenge("ledger", "export", market / "ledger", "--out", file, "--force").status == 0
+    assert file.read_text() == tenge("ledger", "export", market / "ledger").out
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_broken_export_leaves_the_file_that_was_there(tenge: Run, copied: Path, tmp_path: Path) -> None:
+    db = sqlite3.connect(copied / "ledger.db")
+    db.execute("UPDATE entries SET entry = x'00' WHERE idx = 9")
+    db.commit()
+    db.close()
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "log.jsonl").write_text("something dear")
+    assert tenge("ledger", "export", copied, "--out", folder / "log.jsonl", "--force").status == 1
+    assert [path.read_text() for path in folder.iterdir()] == ["something dear"]
+
+
 # --- refusing ----------------------------------------------------------------------------------
 
 TAMPERINGS = {
