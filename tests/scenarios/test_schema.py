@@ -117,6 +117,28 @@ def test_a_malformed_file_is_refused_and_told_where(tmp_path: Path, old: str, ne
     assert place in str(refused.value)
 
 
+BAD_NAMES = ["../../x", "/tmp/x", "..", ".", ".hidden", "a/b", "a\\\\b", "a b", "a\\n", "a\\u0000", "x" * 49]
+
+
+@pytest.mark.parametrize("bad", BAD_NAMES)
+@pytest.mark.parametrize("field", ['name = "altyn"', 'name = "shop"', 'name = "meals"', 'as = "copy"'])
+def test_a_name_that_would_leave_its_directory_is_refused(tmp_path: Path, field: str, bad: str) -> None:
+    text = WHOLE + '[[step]]\ndo = "clone"\nwallet = "shop"\nas = "copy"\n'
+    assert field in text
+    with pytest.raises(Malformed, match="does not do as a name"):
+        read(tmp_path, text.replace(field, f'{field.split()[0]} = "{bad}"', 1))
+
+
+def test_the_name_of_a_backup_is_looked_at_too(tmp_path: Path) -> None:
+    with pytest.raises(Malformed, match="step 2"):
+        read(tmp_path, WHOLE + '[[step]]\ndo = "backup"\nwallet = "shop"\nas = "../../x"\n')
+
+
+@pytest.mark.parametrize("good", ["a", "8", "x" * 48, "dana-clone", "dana_2", "v1.0", "Дана", "Әсел-2"])
+def test_names_that_do(tmp_path: Path, good: str) -> None:
+    assert read(tmp_path, WHOLE.replace('name = "altyn"', f'name = "{good}"')).banks[0].name == good
+
+
 UNPLACED = {
     "a bank's reserve": ('reserve = "500"', 'reserve = "lots"', "altyn"),
     "a limit": ('holding = "1 000"', 'holding = "lots"', "holding"),

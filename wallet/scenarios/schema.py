@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, Final
 
 from cbdc.amounts import parse_tenge
 from cbdc.errors import Malformed, TooLarge
-from cbdc.limits import MAX_SCENARIO_BYTES
+from cbdc.limits import MAX_NAME_CHARS, MAX_SCENARIO_BYTES
 from cbdc.policy import Policy
 
 KINDS: Final = ("person", "merchant", "sponsor")
@@ -27,6 +28,12 @@ _PRIVACY_AMOUNTS: Final = {
     ("cash", "payment"): "cash_payment_tiyn",
     ("cash", "month"): "cash_month_tiyn",
 }
+_NAME: Final = re.compile(r"[\w-][\w.-]*")
+"""Letters and digits of any script, ``_``, ``-`` and, not at the front, ``.``: names become directories."""
+
+_DEVICE_STEPS: Final = ("backup", "clone")
+"""Steps whose ``as`` names what becomes a directory."""
+
 _SPANS: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400, "week": 604_800}
 
 
@@ -164,13 +171,12 @@ def span_of(text: str) -> int:
 
 
 def _bank(item: dict[str, Any]) -> BankSpec:
-    return BankSpec(
-        _text(item, "name", "a bank"), _amount(item.get("reserve", "0"), f"reserve of bank {item.get('name')}")
-    )
+    name = _name(item, "name", "a bank")
+    return BankSpec(name, _amount(item.get("reserve", "0"), f"reserve of bank {name}"))
 
 
 def _wallet(item: dict[str, Any]) -> WalletSpec:
-    name = _text(item, "name", "a wallet")
+    name = _name(item, "name", "a wallet")
     kind = item.get("kind", "person")
     if kind not in KINDS:
         raise Malformed(f"wallet {name}: unknown kind", found=str(kind), wanted=" or ".join(KINDS))
@@ -181,7 +187,7 @@ def _wallet(item: dict[str, Any]) -> WalletSpec:
 
 
 def _purpose(item: dict[str, Any]) -> PurposeSpec:
-    name = _text(item, "name", "a purpose")
+    name = _name(item, "name", "a purpose")
     where = f"purpose {name}"
     title = item.get("title", {})
     titles = {lang: str(title.get(lang) or name) for lang in ("en", "kk", "ru")} if isinstance(title, dict) else {}
@@ -204,6 +210,8 @@ def _purpose(item: dict[str, Any]) -> PurposeSpec:
 
 def _step(number: int, item: dict[str, Any]) -> Step:
     do = _text(item, "do", f"step {number}")
+    if do in _DEVICE_STEPS and "as" in item:
+        _name(item, "as", f"step {number} ({do})")
     rest = {name: value for name, value in item.items() if name not in ("do", "refused", "note")}
     return Step(number, do, rest, item.get("refused"), str(item.get("note", "")))
 
@@ -244,6 +252,14 @@ def _text(data: dict[str, Any], name: str, where: str) -> str:
     if not isinstance(value, str) or not value:
         raise Malformed(f"{where} needs a text {name!r}")
     return value
+
+
+def _name(data: dict[str, Any], field: str, where: str) -> str:
+    name = _text(data, field, where)
+    if len(name) > MAX_NAME_CHARS or not _NAME.fullmatch(name):
+        wanted = f"at most {MAX_NAME_CHARS} letters, digits, '-', '_', '.', the last not first"
+        raise Malformed(f"{where}: {field} does not do as a name", found=name[:MAX_NAME_CHARS], wanted=wanted)
+    return name
 
 
 def _amount(value: object, where: str) -> int:
