@@ -20,7 +20,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Final
 
-from cbdc.errors import Malformed, Overloaded, TengeError, Unreachable
+from cbdc.errors import LedgerBusy, Malformed, Overloaded, TengeError, Unreachable
 from cbdc.limits import MAX_BATCH, MAX_QUEUED
 from cbdc.log.receipts import Receipt
 from cbdc.service import verifiers
@@ -60,6 +60,7 @@ class Ledger:
         self._decided: queue.Queue[Decided | None] = queue.Queue()
         self._stopped: str | None = None
         self._closing = False
+        self._closed = threading.Event()
         self._gate = threading.Lock()
         self._threads = [
             threading.Thread(target=run, name=run.__name__.strip("_"), daemon=True)
@@ -75,17 +76,27 @@ class Ledger:
         self.close()
 
     def close(self) -> None:
-        """Finish what is queued, then stop and let go of the store."""
+        """Finish what is queued, then stop and let go of the store; whoever comes second waits until that is done.
+
+        Raises:
+            LedgerBusy: called from an answer's callback, which would wait for itself; nothing has changed.
+        """
+        if threading.current_thread() in self._threads:
+            raise LedgerBusy("a ledger cannot be closed from an answer's callback", path=self.store.path)
         with self._gate:
-            if self._closing:
-                return
-            self._closing = True
-        self._submissions.put(_STOP)
-        for thread in self._threads:
-            thread.join()
-        self._verifier.close()
-        self._reader.close()
-        self.store.close()
+            is_second, self._closing = self._closing, True
+        if is_second:
+            self._closed.wait()
+            return
+        try:
+            self._submissions.put(_STOP)
+            for thread in self._threads:
+                thread.join()
+            self._verifier.close()
+            self._reader.close()
+            self.store.close()
+        finally:
+            self._closed.set()
 
     # --- bytes in ------------------------------------------------------------------------------
 
