@@ -6,14 +6,19 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 
 import pytest
 
-from cbdc.errors import LedgerBusy, TengeError
+from cbdc.errors import LedgerBusy, Overloaded, TengeError, TooLarge
+from cbdc.limits import MAX_MESSAGE_BYTES
 from cbdc.log.receipts import Receipt
 from cbdc.service import verifiers
-from tests.faults.stage import PATIENCE_S, Gate, Stage
+from cbdc.service.decider import Decider
+from cbdc.service.ledger import Ledger
+from tests.faults.stage import PATIENCE_S, Gate, Stage, refusal
 
 # --- closing -----------------------------------------------------------------------------------
 
@@ -97,3 +102,52 @@ def test_a_pool_whose_workers_die_at_once_is_said_to_be_unreachable() -> None:
         verifier.start([b"message"], bytes(32))
     assert len(made) == 2
     verifier.close()
+
+
+# --- bytes that wait ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [bytes, bytearray, lambda size: memoryview(bytes(4 * size))[::4]])
+def test_a_message_too_long_is_refused_at_the_door(stage: Stage, make: Callable[[int], bytes]) -> None:
+    with stage.open() as ledger:
+        with pytest.raises(TooLarge):
+            ledger.submit(make(MAX_MESSAGE_BYTES + 1))
+        assert refusal(ledger.submit(make(MAX_MESSAGE_BYTES))).code == "not_canonical"
+
+
+def test_the_bytes_that_wait_are_bounded_and_given_back(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = 10_000
+    monkeypatch.setattr("cbdc.service.ledger.MAX_QUEUED_BYTES", limit)
+    gate, good = Gate(), stage.pay(0)
+    with stage.open(faults=gate) as ledger:
+        for turn in range(3):
+            answers = [gate.hold(ledger, good)]
+            answers += [ledger.submit(bytes(1000)) for _ in range((limit - len(good)) // 1000)]
+            with pytest.raises(Overloaded):
+                ledger.submit(bytes(1000))
+            gate.open()
+            for answer in answers:
+                answer.exception(PATIENCE_S)
+            good = stage.pay(len(stage.coins) - 2 - turn)
+            _settles(ledger)
+
+
+def test_refused_groups_give_their_bytes_back(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cbdc.service.ledger.MAX_QUEUED_BYTES", 10_000)
+    monkeypatch.setattr(Decider, "decide", _fails)
+    with stage.open() as ledger:
+        for _ in range(20):
+            assert refusal(ledger.submit(bytes(9000))).code == "unreachable"
+            _settles(ledger)
+
+
+def _fails(*_: object) -> None:
+    raise OSError("no memory")
+
+
+def _settles(ledger: Ledger) -> None:
+    """An answer is out a moment before its bytes are counted off."""
+    end = time.monotonic() + PATIENCE_S
+    while ledger._bytes_held and time.monotonic() < end:
+        time.sleep(0.001)
+    assert ledger._bytes_held == 0
