@@ -233,7 +233,7 @@ class QuorumNotMet(TengeError):
 
 
 class Unreachable(TengeError):
-    """There is no way to the ledger just now; nothing was decided."""
+    """There is no way to the ledger just now; nothing is known to have been decided: send the same bytes again."""
 
     code = "unreachable"
 

@@ -151,3 +151,25 @@ def _settles(ledger: Ledger) -> None:
     while ledger._bytes_held and time.monotonic() < end:
         time.sleep(0.001)
     assert ledger._bytes_held == 0
+
+
+# --- a lost answer -----------------------------------------------------------------------------
+
+
+def test_a_lost_answer_says_that_it_is_committed(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those who were refused learn why; the others that the same bytes get them their receipt."""
+    gate = Gate()
+    with stage.open(faults=gate) as ledger:
+        first = gate.hold(ledger, stage.pay(0))
+        with monkeypatch.context() as patched:
+            patched.setattr("cbdc.log.merkle.Tree.inclusions", _fails)
+            answers = [first, ledger.submit(stage.pay(1)), ledger.submit(b"noise")]
+            gate.open()
+            errors = [refusal(answer) for answer in answers]
+        assert [error.code for error in errors] == ["unreachable", "unreachable", "malformed"]
+        assert all("it is committed" in str(error) and "same bytes" in str(error) for error in errors[:2])
+        for coin in range(2):
+            receipt = ledger.submit(stage.pay(coin)).result(PATIENCE_S)
+            assert receipt.index == stage.founding + coin
+            stage.verify_receipt(stage.pay(coin), receipt)
+        assert ledger.submit(stage.pay(2)).result(PATIENCE_S).index == stage.founding + 2
