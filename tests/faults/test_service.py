@@ -18,6 +18,7 @@ from cbdc.log.receipts import Receipt
 from cbdc.service import verifiers
 from cbdc.service.decider import Decider
 from cbdc.service.ledger import Ledger
+from cbdc.store.sqlite import SqliteStore
 from tests.faults.stage import PATIENCE_S, Gate, Stage, refusal
 
 # --- closing -----------------------------------------------------------------------------------
@@ -173,3 +174,27 @@ def test_a_lost_answer_says_that_it_is_committed(stage: Stage, monkeypatch: pyte
             assert receipt.index == stage.founding + coin
             stage.verify_receipt(stage.pay(coin), receipt)
         assert ledger.submit(stage.pay(2)).result(PATIENCE_S).index == stage.founding + 2
+
+
+# --- the write-ahead log -----------------------------------------------------------------------
+
+
+def test_the_write_ahead_log_shrinks_again_when_a_long_reader_is_gone(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages, wal = 20, stage.path.with_name(stage.path.name + "-wal")
+    monkeypatch.setattr("cbdc.store.sqlite._WAL_PAGES", pages)
+    monkeypatch.setattr("cbdc.store.sqlite._WAL_BYTES", pages * 4120)
+    with stage.open() as ledger:
+        reader = SqliteStore.read(stage.path)
+        old = reader.entries()
+        next(old)
+        for coin in range(30):
+            ledger.submit(stage.pay(coin)).result(PATIENCE_S)
+        grown = wal.stat().st_size
+        assert grown > 4 * pages * 4120
+        old.close()
+        reader.close()
+        for coin in range(30, 40):
+            ledger.submit(stage.pay(coin)).result(PATIENCE_S)
+        assert wal.stat().st_size < grown / 2
