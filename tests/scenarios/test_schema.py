@@ -8,6 +8,7 @@ import pytest
 
 from cbdc.errors import Malformed, TengeError, TooLarge
 from cbdc.policy import Policy
+from tests.scenarios.plays import play
 from wallet.scenarios import schema
 from wallet.scenarios.schema import MAX_SCENARIO_BYTES, span_of, time_of
 
@@ -184,6 +185,40 @@ def test_spans(text: str, seconds: int) -> None:
 def test_what_is_no_span(text: str) -> None:
     with pytest.raises(Malformed):
         span_of(text)
+
+
+@pytest.mark.parametrize("text", ["99999999999999999999 weeks", "36526 days", "9" * 5000 + " seconds"])
+def test_a_span_has_an_end(text: str) -> None:
+    with pytest.raises(Malformed, match="hundred years"):
+        span_of(text)
+    (result,) = play({"do": "advance", "by": text}, funded=False).steps
+    assert (result.ok, result.code) == (False, "malformed")
+
+
+def test_time_passes_for_a_hundred_years_in_all() -> None:
+    steps = [{"do": "advance", "by": "36524 days"}, {"do": "advance", "by": "1 day"}]
+    assert len(schema.parse({"title": "a play", "step": steps}).steps) == 2
+    with pytest.raises(Malformed, match="step 3"):
+        schema.parse({"title": "a play", "step": [*steps, {"do": "advance", "by": "1 second"}]})
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        *("9999-12-31T23:59:59+00:00", "9999-12-31T23:59:59-05:00", "2200-01-01T00:00:01Z"),
+        *("1969-12-31T23:59:59Z", "0001-01-01T00:00:00+05:00"),
+    ],
+)
+def test_a_play_starts_between_1970_and_2200(tmp_path: Path, start: str) -> None:
+    with pytest.raises(Malformed, match="start"):
+        read(tmp_path, WHOLE.replace("2026-09-01T08:00:00+05:00", start, 1))
+
+
+def test_the_longest_play_there_can_be() -> None:
+    """The last start and all the years: an outcome, whatever it is, and no traceback."""
+    steps = [{"do": "advance", "by": "36525 days"}, {"do": "issue", "to": "altyn", "amount": "1"}]
+    report = play(*steps, funded=False, start="2200-01-01T00:00:00Z", purpose=[])
+    assert report.steps[0].ok
 
 
 @pytest.mark.parametrize(

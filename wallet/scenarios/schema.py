@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import re
 import tomllib
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from cbdc.amounts import parse_tenge
 from cbdc.errors import Malformed, TooLarge
-from cbdc.limits import MAX_NAME_CHARS, MAX_SCENARIO_BYTES
+from cbdc.limits import MAX_NAME_CHARS, MAX_SCENARIO_BYTES, MAX_TIME_S
 from cbdc.policy import Policy
 
 KINDS: Final = ("person", "merchant", "sponsor")
@@ -35,6 +36,11 @@ _DEVICE_STEPS: Final = ("backup", "clone")
 """Steps whose ``as`` names what becomes a directory."""
 
 _SPANS: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400, "week": 604_800}
+_MAX_SPAN_S: Final = 36_525 * 86_400
+"""A hundred years: as far as a scenario's time may move, at once and in all."""
+
+_LAST_START_S: Final = 7_258_118_400
+"""The beginning of the year 2200; a hundred years later every calendar still works."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +139,14 @@ def parse(data: dict[str, Any]) -> Scenario:
     scenario = Scenario(
         title=_text(data, "title", "the scenario"),
         seed=_count(data.get("seed", 0), "seed"),
-        start_s=_time(data.get("start", "2026-01-01T00:00:00+05:00"), "start"),
+        start_s=_start(data),
         policy=_policy(data),
         banks=tuple(_bank(item) for item in _tables(data, "bank")),
         wallets=tuple(_wallet(item) for item in _tables(data, "wallet")),
         purposes=tuple(_purpose(item) for item in _tables(data, "purpose")),
         steps=tuple(_step(number, item) for number, item in enumerate(_tables(data, "step"), 1)),
     )
+    _check_time_passed(scenario.steps)
     for named in (scenario.banks, scenario.wallets, scenario.purposes):
         names = [item.name for item in named]
         if len(set(names)) != len(names):
@@ -155,7 +162,10 @@ def time_of(value: object) -> int:
         raise Malformed("not a time", found=str(value)[:40]) from None
     if time.tzinfo is None:
         raise Malformed("a time states its offset", found=str(value)[:40])
-    return int(time.timestamp())
+    seconds = int(time.timestamp())
+    if not 0 <= seconds <= MAX_TIME_S:
+        raise Malformed("not a time between 1970 and 9999", found=str(value)[:40])
+    return seconds
 
 
 def span_of(text: str) -> int:
@@ -164,6 +174,8 @@ def span_of(text: str) -> int:
     seconds = _SPANS.get(unit.strip().removesuffix("s"))
     if seconds is None or not number.isdecimal():
         raise Malformed("not a span of time", found=text[:40], wanted="such as '3 days'")
+    if len(number) > len(str(_MAX_SPAN_S)) or int(number) * seconds > _MAX_SPAN_S:
+        raise Malformed("a span of more than a hundred years", found=text[:40])
     return int(number) * seconds
 
 
@@ -214,6 +226,24 @@ def _step(number: int, item: dict[str, Any]) -> Step:
         _name(item, "as", f"step {number} ({do})")
     rest = {name: value for name, value in item.items() if name not in ("do", "refused", "note")}
     return Step(number, do, rest, item.get("refused"), str(item.get("note", "")))
+
+
+def _start(data: dict[str, Any]) -> int:
+    start_s = _time(data.get("start", "2026-01-01T00:00:00+05:00"), "start")
+    if start_s > _LAST_START_S:
+        raise Malformed("start: after the beginning of the year 2200", found=str(data["start"])[:40])
+    return start_s
+
+
+def _check_time_passed(steps: tuple[Step, ...]) -> None:
+    """All spans together; one that is none by itself fails when its step is played."""
+    passed_s = 0
+    for step in steps:
+        if step.do == "advance":
+            with suppress(Malformed):
+                passed_s += span_of(str(step.fields.get("by")))
+        if passed_s > _MAX_SPAN_S:
+            raise Malformed(f"step {step.number} (advance): more than a hundred years in all")
 
 
 def _policy(data: dict[str, Any]) -> Policy:
