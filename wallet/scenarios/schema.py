@@ -5,13 +5,15 @@ from __future__ import annotations
 import datetime as dt
 import re
 import tomllib
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
 from cbdc.amounts import parse_tenge
-from cbdc.errors import Malformed, TooLarge
+from cbdc.errors import Malformed, TengeError, TooLarge
 from cbdc.limits import MAX_NAME_CHARS, MAX_SCENARIO_BYTES, MAX_TIME_S
 from cbdc.policy import Policy
 
@@ -31,6 +33,12 @@ _PRIVACY_AMOUNTS: Final = {
 }
 _NAME: Final = re.compile(r"[\w-][\w.-]*")
 """Letters and digits of any script, ``_``, ``-`` and, not at the front, ``.``: names become directories."""
+
+_TABLES: Final = ("title", "seed", "start", "policy", "bank", "wallet", "purpose", "step")
+_TABLES_TO_COME: Final = ("oracle", "approver")
+_STEPS_TO_COME: Final = (
+    *("lose_message", "resend", "release", "lose", "careless", "evidence", "approve", "skew", "open_private"),
+)
 
 _DEVICE_STEPS: Final = ("backup", "clone")
 """Steps whose ``as`` names what becomes a directory."""
@@ -146,6 +154,7 @@ def parse(data: dict[str, Any]) -> Scenario:
         purposes=tuple(_purpose(item) for item in _tables(data, "purpose")),
         steps=tuple(_step(number, item) for number, item in enumerate(_tables(data, "step"), 1)),
     )
+    _check_known(data)
     _check_time_passed(scenario.steps)
     for named in (scenario.banks, scenario.wallets, scenario.purposes):
         names = [item.name for item in named]
@@ -222,10 +231,54 @@ def _purpose(item: dict[str, Any]) -> PurposeSpec:
 
 def _step(number: int, item: dict[str, Any]) -> Step:
     do = _text(item, "do", f"step {number}")
+    where = f"step {number} ({do})"
+    _check_do(number, do)
+    _check_items(item.get("items", []), where)
+    refused = None if item.get("refused") is None else str(item["refused"])
+    if refused is not None and refused not in _codes(TengeError):
+        raise Malformed(f"{where}: refused is no known error code", found=refused[:40])
     if do in _DEVICE_STEPS and "as" in item:
-        _name(item, "as", f"step {number} ({do})")
+        _name(item, "as", where)
     rest = {name: value for name, value in item.items() if name not in ("do", "refused", "note")}
-    return Step(number, do, rest, item.get("refused"), str(item.get("note", "")))
+    return Step(number, do, rest, refused, str(item.get("note", "")))
+
+
+def _check_known(data: dict[str, Any]) -> None:
+    for name in data:
+        if name in _TABLES_TO_COME:
+            raise Malformed(f"[[{name}]] is not there yet")
+        if name not in _TABLES:
+            raise Malformed(f"unknown field {name[:40]!r}", **_nearest(name, _TABLES))
+
+
+def _check_do(number: int, do: str) -> None:
+    from wallet.scenarios.runner import STEPS  # noqa: PLC0415 - the runner imports this module
+
+    if do in STEPS:
+        return
+    if do in _STEPS_TO_COME:
+        raise Malformed(f"step {number}: this step is not there yet", found=do)
+    raise Malformed(f"step {number}: unknown step", found=do[:40], **_nearest(do, STEPS))
+
+
+def _check_items(items: object, where: str) -> None:
+    if not isinstance(items, list):
+        raise Malformed(f"{where}: items is a list")
+    for item in items:
+        if not isinstance(item, dict):
+            raise Malformed(f"{where}: an item is a table")
+        _text(item, "category", f"{where}: an item")
+        _amount(_text(item, "amount", f"{where}: an item"), f"{where}: an item")
+
+
+def _nearest(name: str, known: Sequence[str]) -> dict[str, str]:
+    """What was probably meant, for an error's values."""
+    return {"nearest": near[0]} if (near := get_close_matches(name, known, 1)) else {}
+
+
+def _codes(kind: type[TengeError]) -> set[str]:
+    """The codes of an error and of all below it."""
+    return {kind.code}.union(*(_codes(below) for below in kind.__subclasses__()))
 
 
 def _start(data: dict[str, Any]) -> int:
