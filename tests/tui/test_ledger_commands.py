@@ -160,6 +160,14 @@ def test_export_replaces_a_file_only_with_force(tenge: Run, market: Path, tmp_pa
     assert list(tmp_path.iterdir()) == [file]
 
 
+def test_export_in_json_sums_up_what_it_wrote(tenge: Run, market: Path, tmp_path: Path) -> None:
+    file = tmp_path / "log.jsonl"
+    facts = tenge("ledger", "export", market / "ledger", "--out", file, "--json").json()
+    assert facts == {"ok": True, "entries": len(file.read_text().splitlines()), "path": str(file)}
+    assert tenge("ledger", "export", market / "ledger", "--out", file, "--json").code() == "io_error"
+    assert tenge("ledger", "export", market / "ledger", "--json").out == file.read_text()
+
+
 def test_a_broken_export_leaves_the_file_that_was_there(tenge: Run, copied: Path, tmp_path: Path) -> None:
     db = sqlite3.connect(copied / "ledger.db")
     db.execute("UPDATE entries SET entry = x'00' WHERE idx = 9")

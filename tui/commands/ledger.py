@@ -179,15 +179,17 @@ def export(
     where: Where,
     to: Annotated[Path | None, typer.Option("--out", help="A new file to write; default: standard output.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if there is one.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Write the log as JSON lines: entries with their bytes and leaves, and checkpoints.
 
     A file is written beside and put in its place when it is whole. The ledger's own files are never replaced.
+    With --json a summary follows the writing of a file, and refusals are JSON; standard output has the lines alone.
 
     Examples:
         tenge ledger export /tmp/market/ledger --out log.jsonl
     """
-    with refusals(False):
+    with refusals(as_json):
         if to is not None:
             _refuse_target(ledger_path(where), to, force)
         store, root = SqliteStore.read(ledger_path(where)), pinned_root(where, None)
@@ -196,13 +198,16 @@ def export(
                 _write_log(store, root, sys.stdout)
             else:
                 with _replacing(to) as target:
-                    _write_log(store, root, target)
+                    count = _write_log(store, root, target)
+                if as_json:
+                    print_json({"ok": True, "entries": count, "path": str(to)})
         finally:
             store.close()
 
 
-def _write_log(store: SqliteStore, root: bytes, target: TextIO) -> None:
-    notes = dict(store.checkpoints())
+def _write_log(store: SqliteStore, root: bytes, target: TextIO) -> int:
+    """Entries as lines; how many."""
+    count, notes = 0, dict(store.checkpoints())
     for index, data, leaf in store.entries():
         time_s, raw = entries.decode(data)
         message = decode(raw, root)
@@ -211,6 +216,8 @@ def _write_log(store: SqliteStore, root: bytes, target: TextIO) -> None:
         if index + 1 in notes:
             line["checkpoint"] = notes[index + 1]
         target.write(json.dumps(line) + "\n")
+        count += 1
+    return count
 
 
 def _refuse_target(ledger: Path, to: Path, force: bool) -> None:
