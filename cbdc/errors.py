@@ -233,7 +233,7 @@ class QuorumNotMet(TengeError):
 
 
 class Unreachable(TengeError):
-    """There is no way to the ledger or to the secure element just now; what was asked may be asked again."""
+    """No way to the ledger or the secure element now; nothing is known to have been decided: send the same bytes again."""
 
     code = "unreachable"
 
@@ -254,6 +254,12 @@ class LedgerCorrupt(TengeError):
     """What is on disk is not what the log says; ``where`` names the place."""
 
     code = "ledger_corrupt"
+
+
+class FileTrouble(TengeError):
+    """The operating system refuses a file or directory, or something is there already; ``path`` and ``reason`` say."""
+
+    code = "io_error"
 
 
 class ProofInvalid(TengeError):

@@ -57,6 +57,9 @@ MAX_ANCESTRY: Final = 64
 MAX_QUEUED: Final = 20_000
 """Messages that wait for the ledger; more are refused with `overloaded` instead of filling memory."""
 
+MAX_QUEUED_BYTES: Final = 1 << 28
+"""Bytes of the messages that have no answer yet: 13 KB for each that may wait, or 256 of the longest."""
+
 MAX_BATCH: Final = 1000
 """Messages in one group commit: bounds the delay of the first by the work of the last."""
 

@@ -15,7 +15,7 @@ from cbdc.formats import x509
 from cbdc.log import checkpoint, entries, merkle
 from cbdc.messages.bodies import Genesis
 from cbdc.messages.message import Verified, decode, verify
-from cbdc.state.records import Enrolment, KeyHolder, Participant, Supply, Table, Token
+from cbdc.state.records import Enrolment, KeyHolder, OfflineToken, Participant, Supply, Table, Token
 from cbdc.state.root import LatticeHash
 from cbdc.state.view import EMPTY, Delta, Key, Overlay
 from cbdc.store.base import index_columns
@@ -207,7 +207,10 @@ def _hex(value: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SupplyReport:
-    """Where the money is, in tiyn: totals by pool, online by participant, marked by purpose."""
+    """Where the money is, in tiyn: totals by pool, online by participant, marked by purpose.
+
+    Marked money counts online and, as far as the ledger has heard, in purses.
+    """
 
     supply: Supply
     live_offline_tiyn: int
@@ -227,9 +230,13 @@ def report_supply(store: SqliteStore, root_key: bytes) -> SupplyReport:
         name = names.get(token.owner) or _customers_of(store, token.owner, root_key)
         by_participant[name] = by_participant.get(name, 0) + token.amount_tiyn
         if token.purpose is not None:
-            definition = store.get((Table.PURPOSE, token.purpose))
-            title = parsed_definition(definition).name if definition else token.purpose.hex()
+            title = _title(store, token.purpose)
             by_purpose[title] = by_purpose.get(title, 0) + token.amount_tiyn
+    for _, value in store.records(Table.OFFLINE):
+        leaf = OfflineToken.decode(value)
+        if leaf.purpose is not None and leaf.is_live:
+            title = _title(store, leaf.purpose)
+            by_purpose[title] = by_purpose.get(title, 0) + leaf.amount_tiyn
     return SupplyReport(
         books.supply,
         books.live_tiyn,
@@ -237,6 +244,11 @@ def report_supply(store: SqliteStore, root_key: bytes) -> SupplyReport:
         dict(sorted(by_participant.items())),
         dict(sorted(by_purpose.items())),
     )
+
+
+def _title(store: SqliteStore, purpose: bytes) -> str:
+    definition = store.get((Table.PURPOSE, purpose))
+    return parsed_definition(definition).name if definition else purpose.hex()
 
 
 def _customers_of(store: SqliteStore, key: bytes, root_key: bytes) -> str:

@@ -25,10 +25,11 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Submissions on their way together, and the outcomes of their verification to come."""
+    """Submissions on their way together, the outcomes of their verification to come, and their bytes in all."""
 
     submissions: list[Submission]
     outcomes: list[Future[list[Outcome]]]
+    size: int
 
 
 Decision: TypeAlias = int | TengeError

@@ -20,8 +20,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Final
 
-from cbdc.errors import Malformed, Overloaded, TengeError, Unreachable
-from cbdc.limits import MAX_BATCH, MAX_QUEUED
+from cbdc.errors import LedgerBusy, Malformed, Overloaded, TengeError, TooLarge, Unreachable
+from cbdc.limits import MAX_BATCH, MAX_MESSAGE_BYTES, MAX_QUEUED, MAX_QUEUED_BYTES
 from cbdc.log.receipts import Receipt
 from cbdc.service import verifiers
 from cbdc.service.decider import Decider
@@ -57,9 +57,11 @@ class Ledger:
         self._decider = Decider(self._reader, self._writer, clock)
         self._submissions: queue.SimpleQueue[Submission | None] = queue.SimpleQueue()
         self._groups: queue.Queue[Group | None] = queue.Queue(_GROUPS_AHEAD)
-        self._decided: queue.Queue[Decided | None] = queue.Queue()
+        self._decided: queue.Queue[tuple[Decided, int] | None] = queue.Queue()
+        self._bytes_held = 0
         self._stopped: str | None = None
         self._closing = False
+        self._closed = threading.Event()
         self._gate = threading.Lock()
         self._threads = [
             threading.Thread(target=run, name=run.__name__.strip("_"), daemon=True)
@@ -75,17 +77,27 @@ class Ledger:
         self.close()
 
     def close(self) -> None:
-        """Finish what is queued, then stop and let go of the store."""
+        """Finish what is queued, then stop and let go of the store; whoever comes second waits until that is done.
+
+        Raises:
+            LedgerBusy: called from an answer's callback, which would wait for itself; nothing has changed.
+        """
+        if threading.current_thread() in self._threads:
+            raise LedgerBusy("a ledger cannot be closed from an answer's callback", path=self.store.path)
         with self._gate:
-            if self._closing:
-                return
-            self._closing = True
-        self._submissions.put(_STOP)
-        for thread in self._threads:
-            thread.join()
-        self._verifier.close()
-        self._reader.close()
-        self.store.close()
+            is_second, self._closing = self._closing, True
+        if is_second:
+            self._closed.wait()
+            return
+        try:
+            self._submissions.put(_STOP)
+            for thread in self._threads:
+                thread.join()
+            self._verifier.close()
+            self._reader.close()
+            self.store.close()
+        finally:
+            self._closed.set()
 
     # --- bytes in ------------------------------------------------------------------------------
 
@@ -93,10 +105,14 @@ class Ledger:
         """Take a message in. The future holds its receipt, or the typed error that refused it.
 
         Raises:
-            Malformed: not bytes. Overloaded: the queue is full. Unreachable: the ledger has stopped.
+            Malformed: not bytes. TooLarge: above `MAX_MESSAGE_BYTES`. Overloaded: too many messages wait, or too many
+                bytes of messages without an answer. Unreachable: the ledger has stopped.
         """
         if not isinstance(raw, bytes | bytearray | memoryview):
             raise Malformed("a message is bytes", found=type(raw).__name__)
+        size = memoryview(raw).nbytes
+        if size > MAX_MESSAGE_BYTES:
+            raise TooLarge("message too long", found=size, limit=MAX_MESSAGE_BYTES)
         answer: Future[Receipt] = Future()
         answer.set_running_or_notify_cancel()  # a message that is on its way cannot be called back
         with self._gate:  # nothing is queued behind the end
@@ -104,8 +120,16 @@ class Ledger:
                 raise Unreachable("the ledger has stopped", reason=self._stopped or "closed")
             if self._submissions.qsize() >= MAX_QUEUED:
                 raise Overloaded("the ledger's queue is full, try again", limit=MAX_QUEUED)
+            if self._bytes_held + size > MAX_QUEUED_BYTES:
+                raise Overloaded("the ledger holds too many bytes of messages, try again", limit=MAX_QUEUED_BYTES)
+            self._bytes_held += size
             self._submissions.put(Submission(bytes(raw), answer))
         return answer
+
+    def _release(self, size: int) -> None:
+        """Messages of so many bytes in all have their answers."""
+        with self._gate:
+            self._bytes_held -= size
 
     # --- decode and verify ---------------------------------------------------------------------
 
@@ -129,7 +153,7 @@ class Ledger:
             broken: Future[list[verifiers.Outcome]] = Future()
             broken.set_exception(error)
             outcomes = [broken]
-        return Group(submissions, outcomes)
+        return Group(submissions, outcomes, sum(len(submission.raw) for submission in submissions))
 
     # --- apply ---------------------------------------------------------------------------------
 
@@ -139,15 +163,17 @@ class Ledger:
                 if self._stopped is not None:
                     raise Unreachable("the ledger has stopped", reason=self._stopped)
                 outcomes = [outcome for part in group.outcomes for outcome in part.result()]
-                self._decided.put(self._decider.decide(group.submissions, outcomes))
+                self._decided.put((self._decider.decide(group.submissions, outcomes), group.size))
             except Exception as error:  # noqa: BLE001 - whatever it is, the submitters learn of it
                 _refuse(group, _typed(error, "the group could not be decided"))
+                self._release(group.size)
         self._decided.put(_STOP)
 
     # --- commit, log, answer -------------------------------------------------------------------
 
     def _write(self) -> None:
-        while (decided := self._decided.get()) is not _STOP:
+        while (taken := self._decided.get()) is not _STOP:
+            decided, size = taken
             try:
                 if self._stopped is not None:
                     raise Unreachable("the ledger has stopped", reason=self._stopped)
@@ -159,6 +185,7 @@ class Ledger:
                 decided.refuse_all(_typed(error, "the group could not be committed"))
             finally:
                 decided.written.set()
+                self._release(size)
 
 
 def _typed(error: Exception, what: str) -> TengeError:

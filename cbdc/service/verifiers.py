@@ -11,8 +11,8 @@ import gc
 import logging
 import multiprocessing
 import os
-from collections.abc import Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Final, Protocol, TypeAlias
 
 from cbdc.errors import InvariantViolation, TengeError
@@ -36,29 +36,41 @@ class Verifier(Protocol):
 
 
 class PoolVerifier:
-    """Verifies in an executor, in chunks."""
+    """Verifies in an executor, in chunks. ``make`` starts a new one in place of one whose worker was killed."""
 
-    def __init__(self, executor: Executor) -> None:
-        self._executor = executor
+    def __init__(self, make: Callable[[], Executor]) -> None:
+        self._make = make
+        self._executor = make()
 
     def start(self, messages: Sequence[bytes], network: bytes) -> list[Future[list[Outcome]]]:
         chunks = [list(messages[start : start + _CHUNK]) for start in range(0, len(messages), _CHUNK)]
-        return [self._executor.submit(verify_all, chunk, network) for chunk in chunks]
+        try:
+            return self._submit(chunks, network)
+        except BrokenExecutor as error:
+            # What was at work when the worker died is refused by its futures; this group has not begun. Once only:
+            # a pool that breaks again at once must reach the submitters.
+            log.warning("a verifying worker died, new ones are started", exc_info=error)
+            self._executor.shutdown(wait=False, cancel_futures=True)
+            self._executor = self._make()
+            return self._submit(chunks, network)
 
     def close(self) -> None:
         self._executor.shutdown(wait=True, cancel_futures=True)
 
+    def _submit(self, chunks: list[list[bytes]], network: bytes) -> list[Future[list[Outcome]]]:
+        return [self._executor.submit(verify_all, chunk, network) for chunk in chunks]
+
 
 def threads(workers: int | None = None) -> PoolVerifier:
     """Workers as threads of this process; the default."""
-    return PoolVerifier(ThreadPoolExecutor(workers or os.cpu_count() or 1, thread_name_prefix="verify"))
+    return PoolVerifier(lambda: ThreadPoolExecutor(workers or os.cpu_count() or 1, thread_name_prefix="verify"))
 
 
 def processes(workers: int | None = None) -> PoolVerifier:
     """Workers as processes, one fewer than there are cores: the ledger itself keeps one busy."""
     count = workers or max(1, (os.cpu_count() or 2) - 1)
     context = multiprocessing.get_context("forkserver")
-    return PoolVerifier(ProcessPoolExecutor(count, mp_context=context, initializer=_settle))
+    return PoolVerifier(lambda: ProcessPoolExecutor(count, mp_context=context, initializer=_settle))
 
 
 def _settle() -> None:

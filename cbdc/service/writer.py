@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,6 +17,8 @@ from cbdc.state.root import SUM_BYTES, LatticeHash
 from cbdc.store.base import Batch
 from cbdc.store.sqlite import SqliteStore
 from cbdc.transition.invariants import Books
+
+log = logging.getLogger(__name__)
 
 
 class Faults(Protocol):
@@ -88,7 +91,8 @@ class Writer:
         """Commit a group and answer its submitters.
 
         Raises:
-            Whatever kept it from being committed; then nothing of it was, and no one has been answered.
+            Whatever kept it from being committed; then nothing of it was, and no one has been answered. What goes
+            wrong behind the commit is not raised but told to those who have no receipt: theirs is committed.
         """
         try:
             if decided.generation != self.generation:
@@ -98,7 +102,13 @@ class Writer:
             if decided.generation == self.generation:
                 self.generation += 1
             raise
-        self._answer(decided, note)
+        try:
+            if decided.entries:
+                self._faults.after_commit()
+            self._answer(decided, note)
+        except Exception as error:
+            log.exception("a committed group could not be answered")
+            _tell_committed(decided, error)
 
     def _commit(self, decided: Decided) -> str:
         """Leaves, checkpoint, entries and state change: one transaction."""
@@ -125,7 +135,6 @@ class Writer:
             self._lattice = LatticeHash(before_sum)
             raise
         self.committed = self.committed.after(decided)
-        self._faults.after_commit()
         return note
 
     def _answer(self, decided: Decided, note: str) -> None:
@@ -164,3 +173,13 @@ class Writer:
             raise LedgerCorrupt("the last checkpoint does not match the entries", size=found.size)
         if found.state_root != self._lattice.root():
             raise LedgerCorrupt("the last checkpoint does not match the state", size=found.size)
+
+
+def _tell_committed(decided: Decided, error: Exception) -> None:
+    """Refusals as they were decided; to all others that the log has their message, whatever became of the answer."""
+    lost = Unreachable(
+        "it is committed, but its receipt could not be given: send the same bytes again", reason=type(error).__name__
+    )
+    for answer, decision in decided.answers:
+        if not answer.done():
+            answer.set_exception(lost if isinstance(decision, int) else decision)

@@ -31,7 +31,10 @@ _ROWS_AT_ONCE: Final = 512
 
 _WAL_PAGES: Final = 8_000
 """Pages in the write-ahead log before they are copied home: some groups' worth, so that a page changed by several of
-them is copied once. 32 MB at most."""
+them is copied once. A reader that stays on an old state keeps the log growing beyond that, 33 MB, for as long."""
+
+_WAL_BYTES: Final = _WAL_PAGES * (4096 + 24)
+"""The file of that many pages with their headers: it is cut back to this once no reader needs more."""
 
 META_NAMES: Final = frozenset({"lattice_sum", "ledger_time_s"})
 _MAX_CACHED: Final = 100_000
@@ -111,6 +114,7 @@ class SqliteStore:
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA cache_size=-65536")
             connection.execute(f"PRAGMA wal_autocheckpoint={_WAL_PAGES}")
+            connection.execute(f"PRAGMA journal_size_limit={_WAL_BYTES}")
             migrations.apply(sqlite_utils.Database(connection))
             return cls(path, connection, lock)
         except (sqlite3.DatabaseError, UnicodeError) as error:

@@ -8,6 +8,7 @@ import pytest
 
 from cbdc.errors import Malformed, TengeError, TooLarge
 from cbdc.policy import Policy
+from tests.scenarios.plays import play
 from wallet.scenarios import schema
 from wallet.scenarios.schema import MAX_SCENARIO_BYTES, span_of, time_of
 
@@ -102,6 +103,18 @@ MALFORMED: dict[str, tuple[str, str, str]] = {
     "a purpose without conditions": ('allow = { payee_mcc = ["5812"] }', "", "purpose meals"),
     "a purpose titled by a text": ('{ en = "Meals", kk = "Tamaq" }', '"Meals"', "purpose meals"),
     "a mark to come": ('sponsor = "shop"', 'sponsor = "shop"\nmark = "keeps"', "purpose meals"),
+    "an unknown field": ("seed = 7", "sead = 7", "unknown field 'sead' (nearest=seed)"),
+    "a table to come": ("seed = 7", "seed = 7\n[[oracle]]", "[[oracle]] is not there yet"),
+    "an unknown step": ('do = "issue"', 'do = "isue"', "step 1: unknown step (found=isue, nearest=issue)"),
+    "a step to come": ('do = "issue"', 'do = "release"', "step 1: this step is not there yet"),
+    "an unknown code": ('refused = "expired"', 'refused = "to_late"', "step 1 (issue): refused"),
+    "a code that is no text": ('refused = "expired"', "refused = true", "step 1 (issue): refused"),
+    "items that are no list": ('note = "money"', 'items = "apples"', "step 1 (issue): items"),
+    "an item that is no table": ('note = "money"', 'items = ["apples"]', "step 1 (issue): an item"),
+    "an item's category": ('note = "money"', 'items = [{ category = 5, amount = "1" }]', "'category'"),
+    "an item without amount": ('note = "money"', 'items = [{ category = "5" }]', "'amount'"),
+    "an item's amount": ('note = "money"', 'items = [{ category = "5", amount = "x" }]', "step 1 (issue): an item"),
+    "banks that are one table": ("[[bank]]", "[bank]", "[[bank]] is not a list"),
     "a step without do": ('do = "issue"', "", "step 1"),
     "a policy that is no table": ("[policy.offline]", "offline = 5\n[other]", "offline"),
     "a count that is none": ("spends = 3", "spends = 3.5", "spends"),
@@ -115,6 +128,28 @@ def test_a_malformed_file_is_refused_and_told_where(tmp_path: Path, old: str, ne
     with pytest.raises(Malformed) as refused:
         read(tmp_path, WHOLE.replace(old, new, 1))
     assert place in str(refused.value)
+
+
+BAD_NAMES = ["../../x", "/tmp/x", "..", ".", ".hidden", "a/b", "a\\\\b", "a b", "a\\n", "a\\u0000", "x" * 49]
+
+
+@pytest.mark.parametrize("bad", BAD_NAMES)
+@pytest.mark.parametrize("field", ['name = "altyn"', 'name = "shop"', 'name = "meals"', 'as = "copy"'])
+def test_a_name_that_would_leave_its_directory_is_refused(tmp_path: Path, field: str, bad: str) -> None:
+    text = WHOLE + '[[step]]\ndo = "clone"\nwallet = "shop"\nas = "copy"\n'
+    assert field in text
+    with pytest.raises(Malformed, match="does not do as a name"):
+        read(tmp_path, text.replace(field, f'{field.split()[0]} = "{bad}"', 1))
+
+
+def test_the_name_of_a_backup_is_looked_at_too(tmp_path: Path) -> None:
+    with pytest.raises(Malformed, match="step 2"):
+        read(tmp_path, WHOLE + '[[step]]\ndo = "backup"\nwallet = "shop"\nas = "../../x"\n')
+
+
+@pytest.mark.parametrize("good", ["a", "8", "x" * 48, "dana-clone", "dana_2", "v1.0", "Дана", "Әсел-2"])
+def test_names_that_do(tmp_path: Path, good: str) -> None:
+    assert read(tmp_path, WHOLE.replace('name = "altyn"', f'name = "{good}"')).banks[0].name == good
 
 
 UNPLACED = {
@@ -162,6 +197,40 @@ def test_spans(text: str, seconds: int) -> None:
 def test_what_is_no_span(text: str) -> None:
     with pytest.raises(Malformed):
         span_of(text)
+
+
+@pytest.mark.parametrize("text", ["99999999999999999999 weeks", "36526 days", "9" * 5000 + " seconds"])
+def test_a_span_has_an_end(text: str) -> None:
+    with pytest.raises(Malformed, match="hundred years"):
+        span_of(text)
+    (result,) = play({"do": "advance", "by": text}, funded=False).steps
+    assert (result.ok, result.code) == (False, "malformed")
+
+
+def test_time_passes_for_a_hundred_years_in_all() -> None:
+    steps = [{"do": "advance", "by": "36524 days"}, {"do": "advance", "by": "1 day"}]
+    assert len(schema.parse({"title": "a play", "step": steps}).steps) == 2
+    with pytest.raises(Malformed, match="step 3"):
+        schema.parse({"title": "a play", "step": [*steps, {"do": "advance", "by": "1 second"}]})
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        *("9999-12-31T23:59:59+00:00", "9999-12-31T23:59:59-05:00", "2200-01-01T00:00:01Z"),
+        *("1969-12-31T23:59:59Z", "0001-01-01T00:00:00+05:00"),
+    ],
+)
+def test_a_play_starts_between_1970_and_2200(tmp_path: Path, start: str) -> None:
+    with pytest.raises(Malformed, match="start"):
+        read(tmp_path, WHOLE.replace("2026-09-01T08:00:00+05:00", start, 1))
+
+
+def test_the_longest_play_there_can_be() -> None:
+    """The last start and all the years: an outcome, whatever it is, and no traceback."""
+    steps = [{"do": "advance", "by": "36525 days"}, {"do": "issue", "to": "altyn", "amount": "1"}]
+    report = play(*steps, funded=False, start="2200-01-01T00:00:00Z", purpose=[])
+    assert report.steps[0].ok
 
 
 @pytest.mark.parametrize(

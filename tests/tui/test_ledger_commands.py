@@ -107,7 +107,7 @@ def test_audit_adds_up(tenge: Run, market: Path) -> None:
     pools = {name: parse_tenge(amount) for name, amount in facts["pool"].items()}
     assert pools["online"] + pools["offline pool"] + pools["reserves"] == pools["issued"] - pools["redeemed"]
     assert sum(map(parse_tenge, facts["participant"].values())) == pools["online"]
-    assert facts["purpose"] == {"school-meals": "9000.00"}
+    assert facts["purpose"] == {"school-meals": "13550.00"}, "9 000 online and 4 550 in the pupil's purse"
     shown = tenge("ledger", "audit", market / "ledger").out
     assert all(name in shown for name in (*facts["pool"], *facts["participant"]))
 
@@ -125,6 +125,59 @@ def test_export_writes_every_entry_with_its_leaf(tenge: Run, market: Path, tmp_p
         assert merkle.leaf_hash(data).hex() == line["leaf"]
     status = tenge("ledger", "status", market / "ledger", "--json").json()
     assert lines[-1]["checkpoint"] == status["checkpoint"]
+
+
+OWN_FILES = ("ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.db.lock", "root.pub")
+
+
+@pytest.mark.parametrize("own", OWN_FILES)
+@pytest.mark.parametrize("force", [True, False])
+def test_export_never_writes_to_the_ledgers_own_files(tenge: Run, copied: Path, own: str, force: bool) -> None:
+    before = {path.name: path.read_bytes() for path in copied.iterdir()}
+    done = tenge("ledger", "export", copied, "--out", copied / own, *(["--force"] if force else []))
+    assert (done.status, done.out) == (1, "")
+    assert done.err.startswith("io_error: ")
+    assert {path.name: path.read_bytes() for path in copied.iterdir()} == before
+
+
+@pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])
+def test_export_knows_the_ledger_under_another_name(tenge: Run, copied: Path, tmp_path: Path, link: str) -> None:
+    getattr(tmp_path / "log.jsonl", link)(copied / "ledger.db")
+    before = (copied / "ledger.db").read_bytes()
+    assert tenge("ledger", "export", copied, "--out", tmp_path / "log.jsonl", "--force").status == 1
+    assert (copied / "ledger.db").read_bytes() == before
+
+
+def test_export_replaces_a_file_only_with_force(tenge: Run, market: Path, tmp_path: Path) -> None:
+    file = tmp_path / "log.jsonl"
+    file.write_text("something dear")
+    done = tenge("ledger", "export", market / "ledger", "--out", file)
+    assert done.status == 1
+    assert done.err.startswith("io_error: there is a file already")
+    assert file.read_text() == "something dear"
+    assert tenge("ledger", "export", market / "ledger", "--out", file, "--force").status == 0
+    assert file.read_text() == tenge("ledger", "export", market / "ledger").out
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_export_in_json_sums_up_what_it_wrote(tenge: Run, market: Path, tmp_path: Path) -> None:
+    file = tmp_path / "log.jsonl"
+    facts = tenge("ledger", "export", market / "ledger", "--out", file, "--json").json()
+    assert facts == {"ok": True, "entries": len(file.read_text().splitlines()), "path": str(file)}
+    assert tenge("ledger", "export", market / "ledger", "--out", file, "--json").code() == "io_error"
+    assert tenge("ledger", "export", market / "ledger", "--json").out == file.read_text()
+
+
+def test_a_broken_export_leaves_the_file_that_was_there(tenge: Run, copied: Path, tmp_path: Path) -> None:
+    db = sqlite3.connect(copied / "ledger.db")
+    db.execute("UPDATE entries SET entry = x'00' WHERE idx = 9")
+    db.commit()
+    db.close()
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "log.jsonl").write_text("something dear")
+    assert tenge("ledger", "export", copied, "--out", folder / "log.jsonl", "--force").status == 1
+    assert [path.read_text() for path in folder.iterdir()] == ["something dear"]
 
 
 # --- refusing ----------------------------------------------------------------------------------
@@ -247,3 +300,24 @@ def test_a_usage_error_ends_with_status_2(tenge: Run, arguments: tuple[str, ...]
 def test_a_refusal_as_a_program(program: Run, tmp_path: Path) -> None:
     done = program("ledger", "verify", tmp_path, "--json")
     assert (done.status, done.code(), done.err) == (1, "ledger_corrupt", "")
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_directory_that_is_a_file_is_told_with_its_path(tenge: Run, tmp_path: Path, as_json: bool) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    done = tenge("ledger", "init", file, *(["--json"] if as_json else []), TENGE_PASSPHRASE=PASSPHRASE)
+    assert done.status == 1
+    if as_json:
+        assert done.code() == "io_error"
+        assert str(file) in done.json()["error"]["path"]
+    else:
+        assert done.err.startswith("io_error: ")
+        assert str(file) in done.err
+
+
+def test_an_export_to_a_directory_is_told_with_its_path(tenge: Run, market: Path, tmp_path: Path) -> None:
+    done = tenge("ledger", "export", market / "ledger", "--out", tmp_path)
+    assert (done.status, done.out) == (1, "")
+    assert done.err.startswith("io_error: ")
+    assert str(tmp_path) in done.err

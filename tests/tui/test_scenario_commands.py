@@ -120,3 +120,14 @@ def test_an_unknown_scenario_is_refused(tenge: Run) -> None:
     assert (done.status, done.out) == (1, "")
     assert done.err.startswith("malformed: there is no such scenario")
     assert "market_day" in done.err
+
+
+def test_a_play_is_not_kept_in_a_file(tenge: Run, written: Path) -> None:
+    done = tenge("scenario", "run", written, "--keep", written, "--json")
+    assert (done.status, done.code()) == (1, "io_error")
+    assert done.json()["error"]["path"] == str(written)
+
+
+def test_a_refusal_is_no_markup(tenge: Run, written: Path) -> None:
+    written.write_text(SHORT.replace("[[bank]]", "[bank]"))
+    assert "[[bank]] is not a list of tables" in tenge("scenario", "run", written).err

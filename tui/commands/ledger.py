@@ -7,8 +7,10 @@ import os
 import secrets
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -17,7 +19,7 @@ from rich.progress import Progress, TextColumn
 from rich.table import Table
 
 from cbdc.amounts import format_tenge, show_tenge
-from cbdc.errors import LedgerBusy, LedgerCorrupt, Malformed
+from cbdc.errors import FileTrouble, LedgerBusy, LedgerCorrupt, Malformed
 from cbdc.formats.ed25519 import SigningKey
 from cbdc.log import checkpoint, entries
 from cbdc.messages.message import decode
@@ -175,30 +177,75 @@ def audit(where: Where, as_json: Json = False) -> None:
 @app.command()
 def export(
     where: Where,
-    to: Annotated[Path | None, typer.Option("--out", help="A file to write; default: standard output.")] = None,
+    to: Annotated[Path | None, typer.Option("--out", help="A new file to write; default: standard output.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if there is one.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Write the log as JSON lines: entries with their bytes and leaves, and checkpoints.
+
+    A file is written beside and put in its place when it is whole. The ledger's own files are never replaced.
+    With --json a summary follows the writing of a file, and refusals are JSON; standard output has the lines alone.
 
     Examples:
         tenge ledger export /tmp/market/ledger --out log.jsonl
     """
-    with refusals(False):
+    with refusals(as_json):
+        if to is not None:
+            _refuse_target(ledger_path(where), to, force)
         store, root = SqliteStore.read(ledger_path(where)), pinned_root(where, None)
-        target = to.open("w", encoding="utf-8") if to else sys.stdout
         try:
-            notes = dict(store.checkpoints())
-            for index, data, leaf in store.entries():
-                time_s, raw = entries.decode(data)
-                message = decode(raw, root)
-                line: dict[str, Any] = {"index": index, "time_s": time_s, "kind": message.kind.name.lower()}
-                line |= {"id": message.id.hex(), "entry": data.hex(), "leaf": leaf.hex()}
-                if index + 1 in notes:
-                    line["checkpoint"] = notes[index + 1]
-                target.write(json.dumps(line) + "\n")
+            if to is None:
+                _write_log(store, root, sys.stdout)
+            else:
+                with _replacing(to) as target:
+                    count = _write_log(store, root, target)
+                if as_json:
+                    print_json({"ok": True, "entries": count, "path": str(to)})
         finally:
             store.close()
-            if to:
-                target.close()
+
+
+def _write_log(store: SqliteStore, root: bytes, target: TextIO) -> int:
+    """Entries as lines; how many."""
+    count, notes = 0, dict(store.checkpoints())
+    for index, data, leaf in store.entries():
+        time_s, raw = entries.decode(data)
+        message = decode(raw, root)
+        line: dict[str, Any] = {"index": index, "time_s": time_s, "kind": message.kind.name.lower()}
+        line |= {"id": message.id.hex(), "entry": data.hex(), "leaf": leaf.hex()}
+        if index + 1 in notes:
+            line["checkpoint"] = notes[index + 1]
+        target.write(json.dumps(line) + "\n")
+        count += 1
+    return count
+
+
+def _refuse_target(ledger: Path, to: Path, force: bool) -> None:
+    """The ledger's own files, under whatever name, are never written to; others only if that is meant."""
+    own = [ledger.with_name(ledger.name + suffix) for suffix in ("", "-wal", "-shm", ".lock")]
+    own.append(ledger.with_name("root.pub"))
+    real = to.resolve()
+    if any(real == file.resolve() or (real.exists() and file.exists() and real.samefile(file)) for file in own):
+        raise FileTrouble("that is one of the ledger's own files", path=to, reason="an export goes elsewhere")
+    if to.is_file() and not force:
+        raise FileTrouble("there is a file already", path=to, reason="--force replaces it")
+
+
+@contextmanager
+def _replacing(to: Path) -> Iterator[TextIO]:
+    """A temporary file beside; it takes the place of ``to`` if all goes well, and is gone otherwise."""
+    if to.exists() and not to.is_file():  # a directory is refused here, a pipe or a device written to as it is
+        with to.open("w", encoding="utf-8") as target:
+            yield target
+        return
+    real = to.resolve()
+    beside = real.with_name(f".{real.name[:100]}.{secrets.token_hex(4)}")
+    try:
+        with beside.open("x", encoding="utf-8") as target:
+            yield target
+        beside.replace(real)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 # --- where things are --------------------------------------------------------------------------
