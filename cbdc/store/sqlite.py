@@ -23,9 +23,10 @@ from cbdc.state.root import SUM_BYTES
 from cbdc.state.view import Change, Consumed, Key
 from cbdc.store.base import Batch, index_columns
 
-_CACHED_TABLES: Final = frozenset(
-    {Table.PARTICIPANT, Table.CERTIFICATE, Table.HOLDER, Table.PURPOSE, Table.POLICY, Table.SUPPLY, Table.NETWORK}
-)
+_CACHED_TABLES: Final = frozenset(Table) - {Table.TOKEN, Table.OFFLINE, Table.DONE}
+"""All but the tables that grow with every message. That a record is *not* there is kept as well: hardly any purse is on
+the deny-list or a culprit, and every payment asks."""
+
 _ROWS_AT_ONCE: Final = 512
 """Rows in one statement: six columns each stay well below SQLite's 32,766 parameters."""
 
