@@ -65,7 +65,7 @@ def run(directory: Path, transfers: int, report: Report) -> Figures:
         report("durable transfers, two inputs by two owners")
         two = bench.transfers(max(500, transfers // 2), inputs=2, outputs=2)
         report("reconciled hops")
-        hops = bench.reconcile(max(500, transfers // 4))
+        hops = bench.reconcile(max(500, transfers))
         rates = raw.mean()
     report("offline payloads")
     return {
@@ -278,22 +278,23 @@ class _Bench:
             body = Transfer(tuple(name for name, _ in part), tuple(made), _UNTIL_S)
             keys = [self.owners[owner] for _, owner in part]
             messages.append(build(Kind.TRANSFER, body, keys, self.network))
-        return self._rounds(messages, _ROUND, lambda _: 1)
+        return self._rounds(messages)
 
-    def _rounds(self, messages: list[bytes], size: int, weight: Callable[[bytes], int]) -> Throughput:
-        """Hand messages in, ``size`` at a time, with a slice of raw verification between."""
+    def _rounds(self, messages: list[bytes], each: int = 1) -> Throughput:
+        """Hand in messages of ``each`` transfers or hops, with a slice of raw verification after each round."""
         rounds, before = [], self._raw.slice()
+        size = max(1, _ROUND // each)
         for start in range(0, len(messages), size):
             part = messages[start : start + size]
-            taken_s, waits_ms = self._drive(part)
+            taken_s, waits_ms = self._drive(part, max(1, _WINDOW // each))
             after = self._raw.slice()
-            rounds.append(Round(sum(map(weight, part)), taken_s, waits_ms, (before + after) / 2))
+            rounds.append(Round(len(part) * each, taken_s, waits_ms, (before + after) / 2))
             before = after
         return Throughput(tuple(rounds))
 
-    def _drive(self, messages: list[bytes]) -> tuple[float, list[float]]:
-        """Submit with a window of waiting clients; then verify every receipt. Seconds in all, ms for each."""
-        window = threading.Semaphore(_WINDOW)
+    def _drive(self, messages: list[bytes], waiting: int) -> tuple[float, list[float]]:
+        """Submit with so many clients waiting; then verify every receipt. Seconds in all, ms for each."""
+        window = threading.Semaphore(waiting)
         submitted_s, answered_s = [0.0] * len(messages), [0.0] * len(messages)
 
         def answered(index: int) -> None:
@@ -315,11 +316,11 @@ class _Bench:
         return taken_s, [(a - s) * 1000 for a, s in zip(answered_s, submitted_s, strict=True)]
 
     def reconcile(self, count: int) -> Throughput:
-        """One-hop payments between purses, handed in as evidence in groups; hops per second."""
-        payments = [self._offline_payment(name, owner) for name, owner in self._load(count)]
+        """One-hop payments between purses, at least ``count``, handed in as evidence in groups; hops per second."""
+        loaded = self._load(-(-count // _EVIDENCE) * _EVIDENCE)
+        payments = [self._offline_payment(name, owner) for name, owner in loaded]
         groups = [tuple(payments[start : start + _EVIDENCE]) for start in range(0, len(payments), _EVIDENCE)]
-        sizes = {build(Kind.RECONCILE, Reconcile(group), [], self.network): len(group) for group in groups}
-        return self._rounds(list(sizes), max(1, _ROUND // _EVIDENCE), sizes.__getitem__)
+        return self._rounds([build(Kind.RECONCILE, Reconcile(g), [], self.network) for g in groups], _EVIDENCE)
 
     def _load(self, count: int) -> list[tuple[bytes, int]]:
         loads = []
