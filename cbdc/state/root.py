@@ -17,6 +17,7 @@ from cbdc.state.view import Change, Key
 
 SUM_BYTES: Final = 2048
 _EVEN: Final = int.from_bytes(b"\xff\xff\0\0" * (SUM_BYTES // 4), "little")
+_ODD: Final = _EVEN << 16
 _CARRY: Final = _EVEN + (_EVEN & ~(_EVEN << 1))
 """2^16 in every 32-bit slot: what a slot borrows before a subtraction."""
 
@@ -90,9 +91,10 @@ def root_of(records: Iterable[tuple[Key, bytes]]) -> bytes:
 
 def _sum(elements: Iterable[bytes]) -> tuple[int, int]:
     """The lane-wise sums modulo 2^16 of the elements' expansions: even lanes, odd lanes."""
-    even = odd = 0
+    total = odd = 0
     for item in elements:
         lanes = int.from_bytes(blake3(item).digest(length=SUM_BYTES), "little")
-        even += lanes & _EVEN
-        odd += (lanes >> 16) & _EVEN
-    return even & _EVEN, odd & _EVEN
+        total += lanes
+        odd += lanes & _ODD
+    # what is not in an odd lane is in an even one, whatever was carried on the way: no second mask for each element
+    return (total - odd) & _EVEN, (odd >> 16) & _EVEN
