@@ -41,13 +41,18 @@ NOW_S: Final = 1_788_000_000
 _UNTIL_S: Final = NOW_S + 86_400
 _SLICE_S: Final = 0.3
 _ROUND: Final = 5_000
-"""Transfers or hops between two slices of raw verification."""
+"""Transfers between two slices of raw verification."""
+
+_ROUND_OF_HOPS: Final = 10_000
+"""Hops between two slices: evidence comes in larger groups, so a short round would measure how the pipeline fills."""
 
 _OWNERS: Final = 64
 _WINDOW: Final = 4_000
 """Messages that the bench keeps waiting for their receipts, as many concurrent clients would."""
 
 _EVIDENCE: Final = 250
+"""Payments in one reconcile: some merchant's day."""
+
 Report = Callable[[str], None]
 Figures = dict[str, dict[str, float | int]]
 
@@ -278,12 +283,11 @@ class _Bench:
             body = Transfer(tuple(name for name, _ in part), tuple(made), _UNTIL_S)
             keys = [self.owners[owner] for _, owner in part]
             messages.append(build(Kind.TRANSFER, body, keys, self.network))
-        return self._rounds(messages)
+        return self._rounds(messages, _ROUND)
 
-    def _rounds(self, messages: list[bytes], each: int = 1) -> Throughput:
-        """Hand in messages of ``each`` transfers or hops, with a slice of raw verification after each round."""
+    def _rounds(self, messages: list[bytes], size: int, each: int = 1) -> Throughput:
+        """Hand messages in, ``size`` at a time, with a slice of raw verification between; ``each`` has so many hops."""
         rounds, before = [], self._raw.slice()
-        size = max(1, _ROUND // each)
         for start in range(0, len(messages), size):
             part = messages[start : start + size]
             taken_s, waits_ms = self._drive(part, max(1, _WINDOW // each))
@@ -320,7 +324,8 @@ class _Bench:
         loaded = self._load(-(-count // _EVIDENCE) * _EVIDENCE)
         payments = [self._offline_payment(name, owner) for name, owner in loaded]
         groups = [tuple(payments[start : start + _EVIDENCE]) for start in range(0, len(payments), _EVIDENCE)]
-        return self._rounds([build(Kind.RECONCILE, Reconcile(g), [], self.network) for g in groups], _EVIDENCE)
+        evidence = [build(Kind.RECONCILE, Reconcile(group), [], self.network) for group in groups]
+        return self._rounds(evidence, _ROUND_OF_HOPS // _EVIDENCE, _EVIDENCE)
 
     def _load(self, count: int) -> list[tuple[bytes, int]]:
         loads = []
