@@ -43,6 +43,7 @@ class Draft:
         self._consumed: list[tuple[bytes, bytes]] = []
         self._offline: dict[bytes, list[bytes]] = {}
         self._leaves: dict[bytes, OfflineToken] = {}
+        self._certificates: dict[bytes, Certificate] = {}
 
     def finish(self) -> Delta:
         """The delta: every key that ended up different."""
@@ -171,6 +172,7 @@ class Draft:
         return self._read(Enrolment, Table.CERTIFICATE, certificate_id)
 
     def put_enrolment(self, certificate_id: bytes, enrolment: Enrolment) -> None:
+        self._certificates.pop(certificate_id, None)
         self._put(Table.CERTIFICATE, certificate_id, enrolment)
 
     def denied_at_s(self, certificate_id: bytes) -> int | None:
@@ -187,10 +189,14 @@ class Draft:
         Raises:
             NotEnrolled: there is none with this id.
         """
-        value = self._get((Table.CERTIFICATE, certificate_id))
-        if value is None:
-            raise NotEnrolled("no such certificate is registered", certificate=certificate_id)
-        return _registered(value, self.network().root_key)
+        found = self._certificates.get(certificate_id)
+        if found is None:
+            enrolment = self.enrolment(certificate_id)
+            if enrolment is None:
+                raise NotEnrolled("no such certificate is registered", certificate=certificate_id)
+            found = parsed_certificate(enrolment.raw, self.network().root_key)
+            self._certificates[certificate_id] = found
+        return found
 
     def certificate_of(self, key: bytes, kind: HolderKind) -> Certificate:
         """The certificate of an enrolled wallet or purse key.
@@ -268,12 +274,6 @@ class Draft:
 def parsed_certificate(raw: bytes, network: bytes) -> Certificate:
     """The certificate in registered bytes, whose signature was checked when it was enrolled."""
     return certificates.unverified(raw, network)[0]
-
-
-@lru_cache(maxsize=4096)
-def _registered(value: bytes, network: bytes) -> Certificate:
-    """The certificate in an enrolment's value."""
-    return parsed_certificate(Enrolment.decode(value).raw, network)
 
 
 @lru_cache(maxsize=4)
