@@ -233,7 +233,7 @@ class QuorumNotMet(TengeError):
 
 
 class Unreachable(TengeError):
-    """No way to the ledger or the secure element now; nothing is known to have been decided: send the same bytes again."""
+    """No way to the ledger or the element now; nothing is known to have been decided: send the same bytes again."""
 
     code = "unreachable"
 

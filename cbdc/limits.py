@@ -63,6 +63,10 @@ MAX_QUEUED_BYTES: Final = 1 << 28
 MAX_BATCH: Final = 1000
 """Messages in one group commit: bounds the delay of the first by the work of the last."""
 
+MAX_BATCH_BYTES: Final = 1 << 19
+"""Bytes of messages in one group commit, unless one message alone has more: some thousand transfers or payments.
+So memory and delay are bounded by the group also where messages are large, and the next group is verified meanwhile."""
+
 MAX_PARTICIPANTS: Final = 1_000
 """Institutions on a trust list: every bank of the country, many times over."""
 

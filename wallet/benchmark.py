@@ -41,13 +41,18 @@ NOW_S: Final = 1_788_000_000
 _UNTIL_S: Final = NOW_S + 86_400
 _SLICE_S: Final = 0.3
 _ROUND: Final = 5_000
-"""Transfers or hops between two slices of raw verification."""
+"""Transfers between two slices of raw verification."""
+
+_ROUND_OF_HOPS: Final = 10_000
+"""Hops between two slices: evidence comes in larger groups, so a short round would measure how the pipeline fills."""
 
 _OWNERS: Final = 64
 _WINDOW: Final = 4_000
 """Messages that the bench keeps waiting for their receipts, as many concurrent clients would."""
 
 _EVIDENCE: Final = 250
+"""Payments in one reconcile: some merchant's day."""
+
 Report = Callable[[str], None]
 Figures = dict[str, dict[str, float | int]]
 
@@ -65,7 +70,7 @@ def run(directory: Path, transfers: int, report: Report) -> Figures:
         report("durable transfers, two inputs by two owners")
         two = bench.transfers(max(500, transfers // 2), inputs=2, outputs=2)
         report("reconciled hops")
-        hops = bench.reconcile(max(500, transfers // 4))
+        hops = bench.reconcile(max(500, transfers))
         rates = raw.mean()
     report("offline payloads")
     return {
@@ -278,22 +283,22 @@ class _Bench:
             body = Transfer(tuple(name for name, _ in part), tuple(made), _UNTIL_S)
             keys = [self.owners[owner] for _, owner in part]
             messages.append(build(Kind.TRANSFER, body, keys, self.network))
-        return self._rounds(messages, _ROUND, lambda _: 1)
+        return self._rounds(messages, _ROUND)
 
-    def _rounds(self, messages: list[bytes], size: int, weight: Callable[[bytes], int]) -> Throughput:
-        """Hand messages in, ``size`` at a time, with a slice of raw verification between."""
+    def _rounds(self, messages: list[bytes], size: int, each: int = 1) -> Throughput:
+        """Hand messages in, ``size`` at a time, with a slice of raw verification between; ``each`` has so many hops."""
         rounds, before = [], self._raw.slice()
         for start in range(0, len(messages), size):
             part = messages[start : start + size]
-            taken_s, waits_ms = self._drive(part)
+            taken_s, waits_ms = self._drive(part, max(1, _WINDOW // each))
             after = self._raw.slice()
-            rounds.append(Round(sum(map(weight, part)), taken_s, waits_ms, (before + after) / 2))
+            rounds.append(Round(len(part) * each, taken_s, waits_ms, (before + after) / 2))
             before = after
         return Throughput(tuple(rounds))
 
-    def _drive(self, messages: list[bytes]) -> tuple[float, list[float]]:
-        """Submit with a window of waiting clients; then verify every receipt. Seconds in all, ms for each."""
-        window = threading.Semaphore(_WINDOW)
+    def _drive(self, messages: list[bytes], waiting: int) -> tuple[float, list[float]]:
+        """Submit with so many clients waiting; then verify every receipt. Seconds in all, ms for each."""
+        window = threading.Semaphore(waiting)
         submitted_s, answered_s = [0.0] * len(messages), [0.0] * len(messages)
 
         def answered(index: int) -> None:
@@ -315,11 +320,12 @@ class _Bench:
         return taken_s, [(a - s) * 1000 for a, s in zip(answered_s, submitted_s, strict=True)]
 
     def reconcile(self, count: int) -> Throughput:
-        """One-hop payments between purses, handed in as evidence in groups; hops per second."""
-        payments = [self._offline_payment(name, owner) for name, owner in self._load(count)]
+        """One-hop payments between purses, at least ``count``, handed in as evidence in groups; hops per second."""
+        loaded = self._load(-(-count // _EVIDENCE) * _EVIDENCE)
+        payments = [self._offline_payment(name, owner) for name, owner in loaded]
         groups = [tuple(payments[start : start + _EVIDENCE]) for start in range(0, len(payments), _EVIDENCE)]
-        sizes = {build(Kind.RECONCILE, Reconcile(group), [], self.network): len(group) for group in groups}
-        return self._rounds(list(sizes), max(1, _ROUND // _EVIDENCE), sizes.__getitem__)
+        evidence = [build(Kind.RECONCILE, Reconcile(group), [], self.network) for group in groups]
+        return self._rounds(evidence, _ROUND_OF_HOPS // _EVIDENCE, _EVIDENCE)
 
     def _load(self, count: int) -> list[tuple[bytes, int]]:
         loads = []

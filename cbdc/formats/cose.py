@@ -13,10 +13,9 @@ root key) is the external additional data: a signature never counts for another 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 from cbdc.errors import BadSignature, Malformed
 from cbdc.formats import cbor
@@ -32,16 +31,14 @@ _SIGNER_HEADERS: Final = frozenset({HEADER_KID})
 _SIGNER_PROTECTED: Final = cbor.encode({HEADER_ALG: ALG_EDDSA})
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(NamedTuple):
     """One signer of a COSE_Sign: the 32-byte public key (kid) and the 64-byte signature."""
 
     key: bytes
     value: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class SignatureCheck:
+class SignatureCheck(NamedTuple):
     """One Ed25519 verification that is still to be done: pure data, so that any worker can do it."""
 
     key: bytes
@@ -100,8 +97,7 @@ def _sign1_structure(protected: bytes, payload: bytes, network: bytes) -> bytes:
 # --- COSE_Sign ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Signed:
+class Signed(NamedTuple):
     """A decoded COSE_Sign whose signatures are not yet checked."""
 
     kind: Kind

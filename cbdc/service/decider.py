@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Final
 
 from cbdc.errors import TengeError
+from cbdc.formats.tokens import outpoint
 from cbdc.log import entries, merkle
 from cbdc.messages import bodies
 from cbdc.messages.message import Verified
@@ -18,7 +20,7 @@ from cbdc.service.groups import Decided, Submission
 from cbdc.service.verifiers import Outcome
 from cbdc.service.writer import Writer
 from cbdc.state.records import Table
-from cbdc.state.view import Change, Layer, Overlay, View
+from cbdc.state.view import Change, Key, Layer, Overlay, View
 from cbdc.store.base import NewEntry
 from cbdc.store.sqlite import SqliteStore
 from cbdc.transition.apply import Entry, apply
@@ -42,7 +44,7 @@ class Decider:
         """Apply a group on top of all groups before it; every submitter's answer is prepared, none is given."""
         self._settle_in_flight()
         below = self._in_flight[-1][1] if self._in_flight else None
-        view = Overlay(self._reader, self._reader.prefetch(Table.TOKEN, _inputs(outcomes)), below)
+        view = Overlay(self._reader, self._prefetch(outcomes), below)
         view.ledger_time_s = self._head.time_s
         time_s = max(self._clock(), self._head.time_s)
         decided = Decided(self._generation, time_s, self._head.books)
@@ -53,6 +55,12 @@ class Decider:
             self._head = self._head.after(decided)
         self._in_flight.append((decided, view.layer))
         return decided
+
+    def _prefetch(self, outcomes: list[Outcome]) -> dict[Key, bytes | None]:
+        """The tokens that a group's messages will ask for, many in one query."""
+        messages = [outcome for outcome in outcomes if isinstance(outcome, Verified)]
+        online = self._reader.prefetch(Table.TOKEN, _online(messages))
+        return online | self._reader.prefetch(Table.OFFLINE, _offline(messages))
 
     def _settle_in_flight(self) -> None:
         """Wait until at most `_AHEAD` groups are not on disk; start over from the disk if one could not be written."""
@@ -121,8 +129,21 @@ def _consumes(message: Verified) -> bytes:
             return message.id
 
 
-def _inputs(outcomes: Iterable[Outcome]) -> Iterable[bytes]:
-    """The outpoints that a group's messages spend."""
-    for outcome in outcomes:
-        if isinstance(outcome, Verified) and isinstance(outcome.body, bodies.Spend):
-            yield from outcome.body.inputs
+def _online(messages: Iterable[Verified]) -> Iterable[bytes]:
+    """The online tokens that messages spend."""
+    for message in messages:
+        if isinstance(message.body, bodies.Spend) and not _is_offline(message.body):
+            yield from message.body.inputs
+
+
+def _offline(messages: Iterable[Verified]) -> Iterable[bytes]:
+    """The offline outputs that messages spend, and those that evidence makes: these may be there, void."""
+    for part in chain.from_iterable(message.parts or (message,) for message in messages):
+        if isinstance(part.body, bodies.Spend) and _is_offline(part.body):
+            yield from part.body.inputs
+            yield from (outpoint(part.id, index) for index in range(len(part.body.outputs)))
+
+
+def _is_offline(body: bodies.Spend) -> bool:
+    """Whether the inputs are offline outputs."""
+    return type(body) is bodies.Unload or (type(body) is bodies.Transfer and body.terms is not None)

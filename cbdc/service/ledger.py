@@ -21,7 +21,7 @@ from concurrent.futures import Future
 from typing import Final
 
 from cbdc.errors import LedgerBusy, Malformed, Overloaded, TengeError, TooLarge, Unreachable
-from cbdc.limits import MAX_BATCH, MAX_MESSAGE_BYTES, MAX_QUEUED, MAX_QUEUED_BYTES
+from cbdc.limits import MAX_BATCH, MAX_BATCH_BYTES, MAX_MESSAGE_BYTES, MAX_QUEUED, MAX_QUEUED_BYTES
 from cbdc.log.receipts import Receipt
 from cbdc.service import verifiers
 from cbdc.service.decider import Decider
@@ -136,15 +136,25 @@ class Ledger:
     def _intake(self) -> None:
         stopping = False
         while not stopping:
-            taken = [self._submissions.get()]
-            # only this thread takes, so what is counted as waiting is there
-            waiting = min(self._submissions.qsize(), MAX_BATCH - 1)
-            taken += [self._submissions.get() for _ in range(waiting)]
-            stopping = taken[-1] is _STOP
-            group = [submission for submission in taken if submission is not _STOP]
+            group, stopping = self._take()
             if group:
                 self._groups.put(self._start_verifying(group))
         self._groups.put(_STOP)
+
+    def _take(self) -> tuple[list[Submission], bool]:
+        """What is waiting, up to a group's size in messages and in bytes, and whether the end has come."""
+        group: list[Submission] = []
+        size_bytes = 0
+        # only this thread takes, so what is counted as waiting is there
+        waiting = 1
+        while waiting and len(group) < MAX_BATCH and size_bytes < MAX_BATCH_BYTES:
+            submission = self._submissions.get()
+            if submission is _STOP:
+                return group, True
+            group.append(submission)
+            size_bytes += len(submission.raw)
+            waiting = self._submissions.qsize()
+        return group, False
 
     def _start_verifying(self, submissions: list[Submission]) -> Group:
         try:

@@ -11,7 +11,7 @@ import gc
 import logging
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Final, Protocol, TypeAlias
 
@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 Outcome: TypeAlias = Verified | TengeError
 _CHUNK: Final = 64
 """Messages sent to a worker at a time: some milliseconds of work, so that sending costs little beside it."""
+
+_CHUNK_BYTES: Final = 32_768
+"""Bytes after which a chunk is closed, so that several letters of evidence go to several workers."""
 
 
 class Verifier(Protocol):
@@ -43,7 +46,7 @@ class PoolVerifier:
         self._executor = make()
 
     def start(self, messages: Sequence[bytes], network: bytes) -> list[Future[list[Outcome]]]:
-        chunks = [list(messages[start : start + _CHUNK]) for start in range(0, len(messages), _CHUNK)]
+        chunks = list(_chunks(messages))
         try:
             return self._submit(chunks, network)
         except BrokenExecutor as error:
@@ -59,6 +62,20 @@ class PoolVerifier:
 
     def _submit(self, chunks: list[list[bytes]], network: bytes) -> list[Future[list[Outcome]]]:
         return [self._executor.submit(verify_all, chunk, network) for chunk in chunks]
+
+
+def _chunks(messages: Sequence[bytes]) -> Iterator[list[bytes]]:
+    """The messages in order, some milliseconds of work at a time."""
+    chunk: list[bytes] = []
+    size_bytes = 0
+    for raw in messages:
+        chunk.append(raw)
+        size_bytes += len(raw)
+        if len(chunk) == _CHUNK or size_bytes >= _CHUNK_BYTES:
+            yield chunk
+            chunk, size_bytes = [], 0
+    if chunk:
+        yield chunk
 
 
 def threads(workers: int | None = None) -> PoolVerifier:

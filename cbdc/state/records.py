@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import cbor2
 
@@ -89,14 +89,38 @@ class OfflineToken(Record):
     paid: list[Any] | None = None
     void: bool = False
 
+    def encode(self) -> bytes:
+        head = [self.owner, self.amount_tiyn, self.purpose, self.spend_until_s, self.final_at_s, self.hops]
+        return cbor.encode([*head, self.spenders, self.returned, self.paid, self.void])
+
     @property
     def is_live(self) -> bool:
         return not self.spenders and not self.returned and not self.void
+
+    def spent_by(self, message_id: bytes) -> OfflineToken:
+        """The same output with one spender more."""
+        head = (self.owner, self.amount_tiyn, self.purpose, self.spend_until_s, self.final_at_s, self.hops)
+        return OfflineToken(*head, sorted([*self.spenders, message_id]), self.returned, self.paid, self.void)
 
     @property
     def costs_owner(self) -> bool:
         """Whether one more spend is one too many: it was spent before, or never was money."""
         return bool(self.spenders) or self.void
+
+
+class LiveLeaf(NamedTuple):
+    """What sums and indexes need of a live `OfflineToken`."""
+
+    owner: bytes
+    amount_tiyn: int
+    purpose: bytes | None
+    final_at_s: int
+
+
+def live_leaf(value: bytes) -> LiveLeaf | None:
+    """The leaf in an `OfflineToken`'s value if it is live: most are not, and then no record is built."""
+    owner, amount_tiyn, purpose, _, final_at_s, _, spenders, returned, _, void = fields_of(value)
+    return None if spenders or returned or void else LiveLeaf(owner, amount_tiyn, purpose, final_at_s)
 
 
 @dataclass(frozen=True, slots=True)

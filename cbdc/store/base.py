@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, NamedTuple, Protocol
 
-from cbdc.state.records import OfflineToken, Table, fields_of
+from cbdc.state.records import Table, fields_of, live_leaf
 from cbdc.state.view import Change, Key, View
 
 
@@ -32,13 +32,15 @@ class Batch:
     ledger_time_s: int
 
 
-@dataclass(frozen=True, slots=True)
-class IndexColumns:
+class IndexColumns(NamedTuple):
     """What a record is looked up by besides its key: owner key, purpose, time at which it falls due."""
 
     owner: bytes | None = None
     purpose: bytes | None = None
     due_s: int | None = None
+
+
+_NOT_INDEXED: Final = IndexColumns()
 
 
 def index_columns(key: Key, value: bytes) -> IndexColumns:
@@ -48,9 +50,9 @@ def index_columns(key: Key, value: bytes) -> IndexColumns:
         owner, _, purpose = fields_of(value)
         return IndexColumns(owner, purpose)
     if table is Table.OFFLINE:
-        leaf = OfflineToken.decode(value)
-        return IndexColumns(leaf.owner, leaf.purpose, leaf.final_at_s) if leaf.is_live else IndexColumns()
-    return IndexColumns()
+        leaf = live_leaf(value)
+        return IndexColumns(leaf.owner, leaf.purpose, leaf.final_at_s) if leaf else _NOT_INDEXED
+    return _NOT_INDEXED
 
 
 class Store(View, Protocol):

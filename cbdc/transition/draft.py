@@ -43,6 +43,8 @@ class Draft:
         self._changes: dict[Key, bytes | None] = {}
         self._consumed: list[tuple[bytes, bytes]] = []
         self._offline: dict[bytes, list[bytes]] = {}
+        self._leaves: dict[bytes, OfflineToken] = {}
+        self._certificates: dict[bytes, Certificate] = {}
 
     def finish(self) -> Delta:
         """The delta: every key that ended up different."""
@@ -106,12 +108,19 @@ class Draft:
         return self._get((Table.DONE, message_id)) is not None
 
     def offline(self, outpoint: bytes) -> OfflineToken | None:
-        return self._read(OfflineToken, Table.OFFLINE, outpoint)
+        """An offline output. What was read or put is kept: a payment asks for its inputs more than once."""
+        if outpoint in self._leaves:
+            return self._leaves[outpoint]
+        token = self._read(OfflineToken, Table.OFFLINE, outpoint)
+        if token is not None:
+            self._leaves[outpoint] = token
+        return token
 
     def put_offline(self, outpoint: bytes, token: OfflineToken) -> None:
         key = (Table.OFFLINE, outpoint)
-        if key not in self._changes and self.view.get(key) is None:
+        if key not in self._changes and self._get(key) is None:
             self._offline.setdefault(token.owner, []).append(outpoint)
+        self._leaves[outpoint] = token
         self._put(Table.OFFLINE, outpoint, token)
 
     def forget_unspent(self, outpoints: Iterable[bytes]) -> None:
@@ -119,7 +128,7 @@ class Draft:
         for name in outpoints:
             token = self.offline(name)
             if token is not None and not token.spenders and self.view.get((Table.OFFLINE, name)) is None:
-                del self._changes[Table.OFFLINE, name]
+                del self._changes[Table.OFFLINE, name], self._leaves[name]
                 self._offline[token.owner].remove(name)
 
     def live_offline_of(self, owner: bytes) -> dict[bytes, OfflineToken]:
@@ -134,10 +143,10 @@ class Draft:
     # --- people and institutions ---------------------------------------------------------------
 
     def network(self) -> Network:
-        network = self._read(Network, Table.NETWORK, _ONLY)
-        if network is None:
+        value = self._get((Table.NETWORK, _ONLY))
+        if value is None:
             raise NotEnrolled("the ledger has no genesis yet")
-        return network
+        return parsed_network(value)
 
     def put_network(self, network: Network) -> None:
         self._put(Table.NETWORK, _ONLY, network)
@@ -164,6 +173,7 @@ class Draft:
         return self._read(Enrolment, Table.CERTIFICATE, certificate_id)
 
     def put_enrolment(self, certificate_id: bytes, enrolment: Enrolment) -> None:
+        self._certificates.pop(certificate_id, None)
         self._put(Table.CERTIFICATE, certificate_id, enrolment)
 
     def denied_at_s(self, certificate_id: bytes) -> int | None:
@@ -180,10 +190,14 @@ class Draft:
         Raises:
             NotEnrolled: there is none with this id.
         """
-        enrolment = self.enrolment(certificate_id)
-        if enrolment is None:
-            raise NotEnrolled("no such certificate is registered", certificate=certificate_id)
-        return parsed_certificate(enrolment.raw, self.network().root_key)
+        found = self._certificates.get(certificate_id)
+        if found is None:
+            enrolment = self.enrolment(certificate_id)
+            if enrolment is None:
+                raise NotEnrolled("no such certificate is registered", certificate=certificate_id)
+            found = parsed_certificate(enrolment.raw, self.network().root_key)
+            self._certificates[certificate_id] = found
+        return found
 
     def certificate_of(self, key: bytes, kind: HolderKind) -> Certificate:
         """The certificate of an enrolled wallet or purse key.
@@ -268,6 +282,12 @@ class Draft:
 def parsed_certificate(raw: bytes, network: bytes) -> Certificate:
     """The certificate in registered bytes, whose signature was checked when it was enrolled."""
     return certificates.unverified(raw, network)[0]
+
+
+@lru_cache(maxsize=4)
+def parsed_network(value: bytes) -> Network:
+    """The record in the network's value."""
+    return Network.decode(value)
 
 
 @lru_cache(maxsize=4096)

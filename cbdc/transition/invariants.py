@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cbdc.errors import InvariantViolation
-from cbdc.state.records import BankReserve, Culprit, OfflineToken, Supply, Table, Token, fields_of
+from cbdc.state.records import BankReserve, Culprit, Supply, Table, Token, fields_of, live_leaf
 from cbdc.state.view import Change, Delta, Key
 
 _NO_SUPPLY: Final = Supply(0, 0, 0, 0, 0)
@@ -58,8 +58,8 @@ class Books:
                 if table is Table.TOKEN:
                     online += sign * fields_of(value)[_TOKEN_AMOUNT]
                 elif table is Table.OFFLINE:
-                    leaf = OfflineToken.decode(value)
-                    live += sign * leaf.amount_tiyn * leaf.is_live
+                    leaf = live_leaf(value)
+                    live += sign * leaf.amount_tiyn if leaf else 0
                 elif table is Table.CULPRIT:
                     seized += sign * Culprit.decode(value).seized_tiyn
                 elif table is Table.RESERVE:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from graphlib import TopologicalSorter
+from itertools import chain
 
 from cbdc.errors import (
     AncestryBroken,
@@ -190,8 +191,10 @@ def _ancestors_first(parts: tuple[Verified, ...]) -> list[Verified]:
     """The payments ordered so that those that make an output come before those that spend it."""
     by_id = {part.id: part for part in parts}
     made_by = {part.id: [name[:HASH_BYTES] for name in _transfer(part)[0].inputs] for part in parts}
-    graph = TopologicalSorter({part: [made for made in inputs if made in by_id] for part, inputs in made_by.items()})
     repeats = [part for part in parts if by_id[part.id] is not part]
+    if by_id.keys().isdisjoint(chain.from_iterable(made_by.values())):
+        return [*by_id.values(), *repeats]  # no ancestors among them: the order that the sorter would give as well
+    graph = TopologicalSorter({part: [made for made in inputs if made in by_id] for part, inputs in made_by.items()})
     return [*(by_id[message_id] for message_id in graph.static_order()), *repeats]
 
 
@@ -226,7 +229,7 @@ def _payment(draft: Draft, message: Verified, time_s: int, void: list[bytes]) ->
         void += _put_void(draft, names, tokens)
         raise fault
     for name, token in zip(body.inputs, inputs, strict=True):
-        draft.put_offline(name, replace(token, spenders=sorted([*token.spenders, message.id])))
+        draft.put_offline(name, token.spent_by(message.id))
         draft.consume_offline(name, message.id)
     for name, made in zip(names, tokens, strict=True):
         draft.put_offline(name, made)

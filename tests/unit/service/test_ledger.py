@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import pytest
 
 from cbdc.errors import Malformed, Replayed, Unreachable
 from cbdc.formats.kinds import Kind
+from cbdc.limits import MAX_BATCH, MAX_BATCH_BYTES
 from cbdc.log.checkpoint import verify as verify_checkpoint
 from cbdc.log.receipts import Receipt
 from cbdc.messages import bodies
@@ -18,6 +22,7 @@ from cbdc.offline.documents import CHALLENGE_BYTES, SyncCertificate, TrustList
 from cbdc.service.groups import Decided
 from cbdc.service.ledger import Identity, Ledger
 from cbdc.service.queries import Queries
+from cbdc.service.verifiers import Outcome
 from cbdc.store.sqlite import SqliteStore
 from cbdc.transition.invariants import Books
 from tests.support import NOW_S, Customer, World
@@ -191,3 +196,39 @@ def test_what_a_bank_owes_the_pool(twin: Twin, queries: Queries, aida: Customer,
     fork(twin, aida, bolat)
     assert queries.claims_tiyn("altyn") == 900 - 200
     assert queries.claims_tiyn("nobody") == 0
+
+
+# --- groups ------------------------------------------------------------------------------------
+
+
+class Waiting:
+    """A verifier that notes the groups it is given, and refuses everything; the first group waits for ``go``."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[int]] = []
+        self.go = threading.Event()
+
+    def start(self, messages: Sequence[bytes], _: bytes) -> list[Future[list[Outcome]]]:
+        self.groups.append([len(raw) for raw in messages])
+        self.go.wait(PATIENCE_S)
+        outcomes: Future[list[Outcome]] = Future()
+        outcomes.set_result([Malformed("refused")] * len(messages))
+        return [outcomes]
+
+    def close(self) -> None:
+        return
+
+
+def test_a_group_is_bounded_in_messages_and_in_bytes(twin: Twin, tmp_path: Path) -> None:
+    identity = Identity(twin.network, "test", twin.operator)
+    verifier = Waiting()
+    half = MAX_BATCH_BYTES // 2
+    lengths = [half, half - 1, 1, half, 7, half, *[1] * (MAX_BATCH + 5)]
+    with Ledger(SqliteStore.create(tmp_path / "other.db"), identity, verifier=verifier) as ledger:
+        ledger.submit(b"first")
+        while not verifier.groups:
+            time.sleep(0.001)
+        answers = [ledger.submit(bytes(length)) for length in lengths]
+        verifier.go.set()
+        assert all(isinstance(answer.exception(PATIENCE_S), Malformed) for answer in answers)
+    assert verifier.groups == [[5], [half, half - 1, 1], [half, 7, half], [1] * MAX_BATCH, [1] * 5]

@@ -18,6 +18,7 @@ from cbdc.state.records import (
     Record,
     Supply,
     Token,
+    live_leaf,
 )
 from cbdc.state.view import owner_of
 
@@ -56,7 +57,21 @@ def test_the_owner_is_read_from_the_bytes() -> None:
     ("spenders", "returned", "live"), [([], False, True), ([KEY], False, False), ([], True, False)]
 )
 def test_a_leaf_is_live_until_it_is_spent_or_returned(spenders: list[bytes], returned: bool, live: bool) -> None:
-    assert OfflineToken(KEY, 5, None, 1, 2, 0, spenders, returned).is_live is live
+    leaf = OfflineToken(KEY, 5, None, 1, 2, 0, spenders, returned)
+    assert leaf.is_live is live
+    assert live_leaf(leaf.encode()) == ((KEY, 5, None, 2) if live else None)
+
+
+def test_a_void_leaf_is_not_live() -> None:
+    leaf = OfflineToken(KEY, 5, None, 1, 2, 0, [], False, void=True)
+    assert not leaf.is_live
+    assert live_leaf(leaf.encode()) is None
+
+
+def test_spenders_are_sorted_whoever_came_first() -> None:
+    first, second = bytes(32), b"\x01" * 32
+    assert LEAF.spent_by(second).spent_by(first) == LEAF.spent_by(first).spent_by(second)
+    assert LEAF.spent_by(second).spent_by(first) == OfflineToken(KEY, 5, None, 1, 2, 0, [first, second], False)
 
 
 @pytest.mark.parametrize(("role", "dismissed_at_s", "active"), [("bank", 0, True), ("bank", 9, False)])
