@@ -58,7 +58,7 @@ Figures = dict[str, dict[str, float | int]]
 
 
 def run(directory: Path, transfers: int, report: Report) -> Figures:
-    """All figures, grouped as in the JSON output. Collects no garbage while it measures: see `_quiet_collector`."""
+    """All figures, grouped as in the JSON output. Collects garbage rarely while it measures: see `_quiet_collector`."""
     with _Raw() as raw, _Bench(directory / "one", raw) as bench, _quiet_collector():
         report("warming up")
         bench.transfers(_ROUND, inputs=1, outputs=1)
@@ -288,8 +288,9 @@ class _Bench:
     def _rounds(self, messages: list[bytes], size: int, each: int = 1) -> Throughput:
         """Hand messages in, ``size`` at a time, with a slice of raw verification between; ``each`` has so many hops."""
         rounds, before = [], self._raw.slice()
-        for start in range(0, len(messages), size):
-            part = messages[start : start + size]
+        even = -(-len(messages) // max(1, round(len(messages) / size)))  # no short round at the end
+        for start in range(0, len(messages), even):
+            part = messages[start : start + even]
             taken_s, waits_ms = self._drive(part, max(1, _WINDOW // each))
             after = self._raw.slice()
             rounds.append(Round(len(part) * each, taken_s, waits_ms, (before + after) / 2))
@@ -314,6 +315,8 @@ class _Bench:
             answer.add_done_callback(lambda _, index=index: answered(index))  # type: ignore[misc]
             answers.append(answer)
         receipts = [answer.result() for answer in answers]
+        for _ in range(min(waiting, len(messages))):  # a result can be had a moment before its callback has run
+            window.acquire()
         taken_s = max(answered_s) - started_s
         for raw, receipt in zip(messages, receipts, strict=True):
             receipt.verify(raw, self.identity.origin, self.identity.operator.public)

@@ -37,6 +37,6 @@ class Noting(Executor):
 )
 def test_chunks_are_bounded_in_messages_and_in_bytes(lengths: list[int], chunks: list[list[int]]) -> None:
     noting = Noting()
-    futures = PoolVerifier(noting).start([bytes(length) for length in lengths], bytes(32))
+    futures = PoolVerifier(lambda: noting).start([bytes(length) for length in lengths], bytes(32))
     assert noting.chunks == chunks
     assert len(futures) == len(chunks)
