@@ -15,7 +15,7 @@ from cbdc.formats.ed25519 import SigningKey
 from cbdc.formats.kinds import Kind
 from cbdc.formats.tokens import Output, outpoint
 from cbdc.log.receipts import Receipt
-from cbdc.messages.bodies import Grant, Transfer
+from cbdc.messages.bodies import Grant, Repay, Transfer
 from cbdc.messages.message import build, decode
 from cbdc.offline.documents import TrustList
 from cbdc.purposes.definition import Definition
@@ -146,6 +146,19 @@ class OnlineWallet:
         body = Grant(chosen.inputs, outputs, port.ledger_time_s() + VALID_FOR_S, purpose)
         raw = build(Kind.GRANT, body, [self.key], self.network)
         return self.submit(port, raw, "granted", -amount_tiyn, payee.hex())
+
+    def repay(self, port: LedgerPort, purse_key: bytes, amount_tiyn: int) -> Receipt:
+        """Pay towards what a purse (by its key) owes for its forks, out of free tokens.
+
+        Raises:
+            InsufficientFunds: too little free money. AmountMismatch: more than the purse owes.
+        """
+        tokens = {name: t for name, t in port.tokens_of([key.public for key in self.keys()]).items() if not t.purpose}
+        chosen = pick({None: amount_tiyn}, coins_of(tokens), purse_key, self.key.public)
+        change = tuple(output for output in chosen.outputs if output.owner == self.key.public)
+        body = Repay(chosen.inputs, change, port.ledger_time_s() + VALID_FOR_S, purse_key, amount_tiyn)
+        raw = build(Kind.REPAY, body, self._owners(tokens, chosen.inputs), self.network)
+        return self.submit(port, raw, "repaid", -amount_tiyn, "debt")
 
     def define_purpose(self, port: LedgerPort, definition: Definition) -> bytes:
         """Enter a purpose that this wallet sponsors; its id."""

@@ -357,3 +357,25 @@ def test_a_payment_refused_before_it_was_signed_is_refused(before: list[Tables])
         expect(payment="p", status="refused"),
     )
     assert failed(report) == []
+
+
+# --- paying a debt back ------------------------------------------------------------------------
+
+
+def test_a_debt_is_repaid_with_online_money_and_never_more_than_it_is() -> None:
+    report = play(
+        step("clone", wallet="dana", as_="dana-2"),
+        EVERYBODY_OFFLINE,
+        pay("dana", "shop", "300"),
+        pay("dana-2", "erlan", "300"),
+        ONLINE_ALL,
+        step("sync", wallets=["shop", "erlan"]),
+        expect(owes={"wallet": "dana", "amount": "300"}),
+        step("repay", wallet="dana", amount="300.01", refused="amount_mismatch"),
+        step("repay", wallet="erlan", amount="1", refused="amount_mismatch"),
+        step("repay", wallet="dana", amount="100"),
+        expect(owes={"wallet": "dana", "amount": "200"}),
+        step("repay", wallet="dana", amount="200"),
+        expect(owes={"wallet": "dana", "amount": "0"}),
+    )
+    assert failed(report) == []

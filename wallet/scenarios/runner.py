@@ -237,6 +237,12 @@ class _Player:
         device.customer.unload(device.switch.port(), step.amount_tiyn(), purpose)
         return f"{device.name} unloads {_show(step)} from the purse"
 
+    def repay(self, step: Step) -> str:
+        device = self.economy.wallet(step.text("wallet"))
+        purse_key = device.customer.element.public_key
+        device.customer.repay(device.switch.port(), purse_key, step.amount_tiyn())
+        return f"{device.name} pays {_show(step)} of its debt"
+
     # --- network -------------------------------------------------------------------------------
 
     def offline(self, step: Step) -> str:
@@ -348,6 +354,7 @@ _ACTIONS: Final[dict[str, Callable[[_Player, Step], str]]] = {
     "resend": _Player.resend,
     "release": _Player.release,
     "load": _Player.load,
+    "repay": _Player.repay,
     "unload": _Player.unload,
     "offline": _Player.offline,
     "online": _Player.online,
