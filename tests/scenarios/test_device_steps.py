@@ -372,7 +372,7 @@ def test_a_debt_is_repaid_with_online_money_and_never_more_than_it_is() -> None:
         step("sync", wallets=["shop", "erlan"]),
         expect(owes={"wallet": "dana", "amount": "200"}),  # her other 100 are seized
         step("repay", wallet="dana", amount="200.01", refused="amount_mismatch"),
-        step("repay", wallet="erlan", amount="1", refused="amount_mismatch"),
+        step("repay", wallet="erlan", amount="1", refused="insufficient_funds"),
         step("repay", wallet="dana", amount="150"),
         expect(owes={"wallet": "dana", "amount": "50"}),
         step("repay", wallet="dana", amount="50"),
