@@ -161,8 +161,9 @@ def _show_supply(report: Report) -> None:
         f"bytes, {report.receipts_verified} receipts with inclusion proofs; these hold: {held}.",
         soft_wrap=True,
     )
-    for name, excess_tiyn in report.forks:
-        out.print(f"[yellow]Fork[/] by {name}: {show_tenge(excess_tiyn)} too much")
+    for fork in report.forks:
+        proofs = f", {len(fork.outputs)} proven under the root key" if fork.outputs else ""
+        out.print(f"[yellow]Fork[/] by {fork.by}: {show_tenge(fork.excess_tiyn)} too much{proofs}")
     out.print(f"log root   {report.log_root.hex()}\nstate root {report.state_root.hex()}", soft_wrap=True)
 
 
