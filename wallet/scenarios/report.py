@@ -138,22 +138,32 @@ def _invariants(economy: Economy) -> tuple[dict[str, bool], Verdict | None]:
 def _forks(economy: Economy) -> tuple[tuple[ForkReport, ...], bool]:
     """Every culprit with the proofs that hold under the root key alone, and whether all forks have one."""
     culprits = economy.queries.forks()
-    proven: dict[bytes, list[ProvenFork]] = {culprit.purse_key: [] for culprit in culprits}
+    proven: dict[bytes | None, list[ProvenFork]] = {culprit.purse_key: [] for culprit in culprits}
     reader = SqliteStore.read(economy.ledger_path)
     try:
-        for fork in sorted(proven_forks(reader, economy.governor.network), key=lambda fork: fork.outpoint):
-            proof = verify_proof(fork.proof, economy.governor.network)
-            if fork.outpoint in proof.outpoints and proof.account == fork.account:
-                proven[proof.purse_key].append(fork)
+        found = sorted(proven_forks(reader, economy.governor.network), key=lambda fork: fork.outpoint)
     except TengeError:
-        proven = dict.fromkeys(proven, [])
+        found = []
     finally:
         reader.close()
+    for fork in found:
+        purse_key = _proven_culprit(fork, economy.governor.network)
+        if purse_key in proven:
+            proven[purse_key].append(fork)
     forks = tuple(
         ForkReport(economy.name_of(culprit.account), culprit.excess_tiyn, tuple(proven[culprit.purse_key]))
         for culprit in culprits
     )
     return forks, sum(len(fork.outputs) for fork in forks) == economy.queries.forked_outputs()
+
+
+def _proven_culprit(fork: ProvenFork, root_key: bytes) -> bytes | None:
+    """The key of the purse against which the fork's proof holds; None if it proves nothing, or another fork."""
+    try:
+        proof = verify_proof(fork.proof, root_key)
+    except TengeError:
+        return None
+    return proof.purse_key if fork.outpoint in proof.outpoints and proof.account == fork.account else None
 
 
 def _routes(economy: Economy, names: dict[bytes, str]) -> tuple[Move, ...]:

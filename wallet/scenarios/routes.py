@@ -36,7 +36,7 @@ class RouteOutput:
     """An output that a move made, and what spent it.
 
     ``state``: ``live``, ``spent``, ``forked``, ``returned`` (online at its deadline), ``seized`` (``seized_tiyn`` of
-    it), ``void`` (its payment does not count), ``online`` (unloaded), ``pending`` (the ledger has not seen its payment).
+    it), ``void`` (its payment does not count), ``online`` (unloaded), ``pending`` (its payment is not on the ledger).
     """
 
     outpoint: bytes
