@@ -1,7 +1,8 @@
 """Draws a route as SVG: boxes from left to right, every parent in the middle of its children, no two boxes overlapping.
 
-A tidy tree in the simple form: each leaf takes the next free row, each parent the mean of its first and last child,
-each depth one column. All text is escaped here; colours are classes that the page defines, and never the only sign.
+A tidy tree as Reingold and Tilford draw it: one column for each depth, and each subtree as close below the one
+before as their outlines allow. All text is escaped here; colours are classes that the page defines, and never the
+only sign.
 """
 
 from __future__ import annotations
@@ -15,9 +16,13 @@ from typing import Final
 from cbdc.amounts import show_tenge
 from wallet.scenarios.routes import Move, RouteOutput
 
-_WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 172, 62, 26, 12, 8
-_TEXT_UNITS: Final = 24
+_WIDTH, _HEIGHT, _GAP_X, _MARGIN = 184, 62, 26, 8
+_ROW = _HEIGHT + 12
+_TEXT_UNITS: Final = 25
 """Letters of average width that fit a box's line; wide ones count for more."""
+
+_PAID: Final = ("payment", "release")
+"""The moves between two purses: they have a hop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,19 @@ class Box:
     lines: tuple[str, ...]
     classes: str
     full: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """A subtree before it has a place: its children with how far below its root each stands, and its outline.
+
+    ``tops`` and ``bottoms`` are the highest and lowest box of each depth, seen from the root. All in pixels.
+    """
+
+    box: Box
+    children: tuple[tuple[float, _Shape], ...]
+    tops: tuple[float, ...]
+    bottoms: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +62,10 @@ class _Placed:
             yield from child.all()
 
 
-class _Rows:
-    """Hands out the next free row to each leaf."""
-
-    def __init__(self) -> None:
-        self.used = 0
-
-    def next_y(self) -> float:
-        y = _MARGIN + self.used * (_HEIGHT + _GAP_Y)
-        self.used += 1
-        return float(y)
-
-
 def svg(route: Move, label: str) -> str:
     """A route as one ``<svg>`` element; ``label`` names it for those who do not see it."""
-    root = _place_move(route, 0, _Rows())
-    placed = list(root.all())
+    shape = _shape_of(route)
+    placed = list(_place(shape, 0, _MARGIN - min(shape.tops)).all())
     width = max(node.x for node in placed) + _WIDTH + _MARGIN
     height = round(max(node.y for node in placed)) + _HEIGHT + _MARGIN
     edges = "".join(_edge(node, child) for node in placed for child in node.children)
@@ -74,7 +80,7 @@ def describe_move(move: Move) -> str:
     """A move in one line of plain text."""
     name = f" “{move.name}”" if move.name else ""
     where = f", entry {move.entry}" if move.entry is not None else ", not on the ledger"
-    hop = f", hop {move.hop}" if move.kind in ("payment", "release") else ""
+    hop = f", hop {move.hop}" if move.kind in _PAID else ""
     more = "; it is followed where it stands first" if move.elsewhere else ""
     return f"{move.kind}{name}: {_who(move)}, {show_tenge(move.amount_tiyn)}{hop}, {move.status}{where}{more}"
 
@@ -92,35 +98,73 @@ def _who(move: Move) -> str:
 def _state(output: RouteOutput) -> str:
     if output.state == "forked":
         return f"FORK: spent {len(output.spends)} times"
+    if output.state == "live" and output.spends:
+        return "live, spend not reported"
     part = 0 < output.seized_tiyn < output.amount_tiyn
     return f"{show_tenge(output.seized_tiyn)} seized" if part else output.state
 
 
+# --- boxes -------------------------------------------------------------------------------------
+
+
 def _move_box(move: Move) -> Box:
-    hop = f" · hop {move.hop}" if move.kind in ("payment", "release") else ""
-    status = "see its first place" if move.elsewhere else move.status
-    title = f"{move.kind} “{move.name}”" if move.name else move.kind
-    lines = (title, _who(move), f"{show_tenge(move.amount_tiyn)}{hop} · {status}")
+    title = f"“{move.name}”" if move.name else move.kind
+    hop = f"hop {move.hop} · " if move.kind in _PAID else ""
+    who = move.payer if move.payer == move.payee else f"{_cut(move.payer, 12)} → {_cut(move.payee, 12)}"
+    status = "see elsewhere" if move.elsewhere else move.status
+    lines = (f"{hop}{title}", who, f"{show_tenge(move.amount_tiyn)} · {status}")
     return Box(lines, f"move {move.status}{' elsewhere' if move.elsewhere else ''}", describe_move(move))
 
 
-def _output_box(output: RouteOutput) -> Box:
-    purpose = (f"for {output.purpose}",) if output.purpose else ()
-    lines = (f"{output.holder}: {show_tenge(output.amount_tiyn)}", _state(output), *purpose)
+def _output_box(output: RouteOutput, kind: str = "") -> Box:
+    purpose = f" · {output.purpose}" if output.purpose else ""
+    lines = (f"{kind}{output.holder}", f"{show_tenge(output.amount_tiyn)}{purpose}", _state(output))
     return Box(lines, f"output {output.state}", describe_output(output))
 
 
-def _place_move(move: Move, depth: int, rows: _Rows) -> _Placed:
-    return _placed(_move_box(move), depth, rows, tuple(_place_output(o, depth + 1, rows) for o in move.outputs))
+def _joint_box(move: Move, output: RouteOutput) -> Box:
+    """A load, renewal or unload and the one output that it made: the holder stays, so one box says both."""
+    box = _output_box(output, f"{move.kind} · ")
+    return Box(box.lines, box.classes, f"{describe_move(move)}. {box.full}")
 
 
-def _place_output(output: RouteOutput, depth: int, rows: _Rows) -> _Placed:
-    return _placed(_output_box(output), depth, rows, tuple(_place_move(m, depth + 1, rows) for m in output.spends))
+# --- layout ------------------------------------------------------------------------------------
 
 
-def _placed(box: Box, depth: int, rows: _Rows, children: tuple[_Placed, ...]) -> _Placed:
-    y = (children[0].y + children[-1].y) / 2 if children else rows.next_y()
-    return _Placed(box, _MARGIN + depth * (_WIDTH + _GAP_X), y, children)
+def _shape_of(move: Move) -> _Shape:
+    if len(move.outputs) == 1 and move.kind not in _PAID:
+        (output,) = move.outputs
+        return _shape(_joint_box(move, output), [_shape_of(spend) for spend in output.spends])
+    outputs = [_shape(_output_box(output), [_shape_of(spend) for spend in output.spends]) for output in move.outputs]
+    return _shape(_move_box(move), outputs)
+
+
+def _shape(box: Box, children: list[_Shape]) -> _Shape:
+    """Set the children below one another, each as high as the outline above it allows, and their parent midway."""
+    offsets: list[float] = []
+    tops: list[float] = []
+    bottoms: list[float] = []
+    for child in children:
+        offset = max((low + _ROW - high for low, high in zip(bottoms, child.tops, strict=False)), default=0.0)
+        offsets.append(offset)
+        tops += [offset + top for top in child.tops[len(tops) :]]
+        lows = [offset + bottom for bottom in child.bottoms]
+        bottoms = lows + bottoms[len(lows) :]
+    middle = (offsets[0] + offsets[-1]) / 2 if offsets else 0.0
+    return _Shape(
+        box,
+        tuple((offset - middle, child) for offset, child in zip(offsets, children, strict=True)),
+        (0.0, *(top - middle for top in tops)),
+        (0.0, *(bottom - middle for bottom in bottoms)),
+    )
+
+
+def _place(shape: _Shape, depth: int, y: float) -> _Placed:
+    children = tuple(_place(child, depth + 1, y + offset) for offset, child in shape.children)
+    return _Placed(shape.box, _MARGIN + depth * (_WIDTH + _GAP_X), y, children)
+
+
+# --- SVG ---------------------------------------------------------------------------------------
 
 
 def _edge(parent: _Placed, child: _Placed) -> str:
@@ -136,7 +180,7 @@ def _box(node: _Placed) -> str:
     round_px = 4 if node.box.classes.startswith("move") else 16
     first_y = node.y + _HEIGHT / 2 + 5 - 8 * (len(node.box.lines) - 1)
     lines = "".join(
-        f'<text class="line{index}" x="{node.x + 10}" y="{first_y + 17 * index:g}">{html.escape(_cut(line))}</text>'
+        f'<text class="line{index}" x="{node.x + 10}" y="{first_y + 17 * index:g}">{html.escape(_cut(line, _TEXT_UNITS))}</text>'
         for index, line in enumerate(node.box.lines)
     )
     return (
@@ -145,9 +189,9 @@ def _box(node: _Placed) -> str:
     )
 
 
-def _cut(text: str) -> str:
-    """As much of a line as fits its box."""
-    room: float = _TEXT_UNITS
+def _cut(text: str, units: float) -> str:
+    """As much of a text as fits into so many average letters."""
+    room = units
     for index, letter in enumerate(text):
         room -= _units(letter)
         if room < 1 and index + 1 < len(text):

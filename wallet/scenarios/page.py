@@ -120,12 +120,13 @@ def _summary(report: Report) -> str:
     }
     money = [(name, show_tenge(tiyn)) for name, tiyn in supply.items()]
     return (
-        f"{verdict}\n<p>{report.signatures_verified} signatures and {report.log_size} log entries re-executed from the "
-        f"log’s bytes, {report.receipts_verified} receipts verified with inclusion proofs.</p>\n"
+        f"{verdict}\n<p>Re-executed from the log’s bytes: {report.log_size} entries, {report.signatures_verified} "
+        f"signatures. Receipts verified with their inclusion proofs: {report.receipts_verified}.</p>\n"
+        '<div class="side">'
         + _table("Supply", ("supply", "tenge"), money, frozenset({1}))
         + _table("What was checked", ("invariant", "outcome"), checks, frozenset())
-        + f"<p>Log root <code>{report.log_root.hex()}</code><br>State root <code>{report.state_root.hex()}</code><br>"
-        f"The governor’s root key <code>{report.root_key.hex()}</code></p>"
+        + f"</div>\n<p>Log root <code>{report.log_root.hex()}</code><br>"
+        f"State root <code>{report.state_root.hex()}</code><br>The governor’s root key <code>{report.root_key.hex()}</code></p>"
     )
 
 
@@ -144,16 +145,17 @@ def _holdings(report: Report) -> str:
     ]
     heads = ("wallet", "online", "offline", "pending", "bound to a purpose")
     return (
-        "<h2>Who holds what</h2>\n"
+        '<h2>Who holds what</h2>\n<div class="side">'
         + _table("Wallets", heads, wallets, frozenset({1, 2, 3}))
         + _table("Banks", ("bank", "online", "reserve", "owes the pool"), banks, frozenset({1, 2, 3}))
+        + "</div>"
     )
 
 
 def _trees(report: Report) -> str:
     head = (
-        "<h2>Where each load went</h2>\n<p>From left to right: a move (square) makes outputs (round), and the next "
-        "move spends them. An output that two moves spend is a fork.</p>\n"
+        "<h2>Where each load went</h2>\n<p>From left to right: a payment (square) makes outputs (round), and the "
+        "next one spends them; what stays with its holder is one box. An output that is spent twice is a fork.</p>\n"
     )
     return head + ("\n".join(_tree(n, route) for n, route in enumerate(report.routes, 1)) or _NO_TREES)
 
