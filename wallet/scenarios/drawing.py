@@ -179,9 +179,10 @@ def _edge(parent: _Placed, child: _Placed) -> str:
 def _box(node: _Placed) -> str:
     round_px = 4 if node.box.classes.startswith("move") else 16
     first_y = node.y + _HEIGHT / 2 + 5 - 8 * (len(node.box.lines) - 1)
+    shown = [html.escape(_cut(line, _TEXT_UNITS)) for line in node.box.lines]
     lines = "".join(
-        f'<text class="line{index}" x="{node.x + 10}" y="{first_y + 17 * index:g}">{html.escape(_cut(line, _TEXT_UNITS))}</text>'
-        for index, line in enumerate(node.box.lines)
+        f'<text class="line{index}" x="{node.x + 10}" y="{first_y + 17 * index:g}">{line}</text>'
+        for index, line in enumerate(shown)
     )
     return (
         f'<g class="{node.box.classes}"><title>{html.escape(node.box.full)}</title>'

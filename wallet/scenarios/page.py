@@ -126,7 +126,8 @@ def _summary(report: Report) -> str:
         + _table("Supply", ("supply", "tenge"), money, frozenset({1}))
         + _table("What was checked", ("invariant", "outcome"), checks, frozenset())
         + f"</div>\n<p>Log root <code>{report.log_root.hex()}</code><br>"
-        f"State root <code>{report.state_root.hex()}</code><br>The governor’s root key <code>{report.root_key.hex()}</code></p>"
+        f"State root <code>{report.state_root.hex()}</code><br>"
+        f"The governor’s root key <code>{report.root_key.hex()}</code></p>"
     )
 
 

@@ -205,7 +205,7 @@ class _Tracer:
             yield self._move(self._roots.popleft(), 0)
 
     def _move(self, seen: _Seen, depth: int) -> Move:
-        is_elsewhere = seen.message.id in self._grown
+        is_elsewhere = depth > 0 and seen.message.id in self._grown
         if not is_elsewhere and depth == MAX_DEPTH:
             is_elsewhere = True
             self._roots.append(seen)
