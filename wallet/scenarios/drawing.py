@@ -18,8 +18,8 @@ from wallet.scenarios.routes import Move, RouteOutput
 
 _WIDTH, _HEIGHT, _GAP_X, _MARGIN = 184, 62, 26, 8
 _ROW = _HEIGHT + 12
-_TEXT_UNITS: Final = 25
-"""Letters of average width that fit a box's line; wide ones count for more."""
+_HEAD_UNITS, _TEXT_UNITS = 22, 25
+"""Letters of average width that fit a box's first, bold line and its others; wide ones count for more."""
 
 _PAID: Final = ("payment", "release")
 """The moves between two purses: they have a hop."""
@@ -179,7 +179,8 @@ def _edge(parent: _Placed, child: _Placed) -> str:
 def _box(node: _Placed) -> str:
     round_px = 4 if node.box.classes.startswith("move") else 16
     first_y = node.y + _HEIGHT / 2 + 5 - 8 * (len(node.box.lines) - 1)
-    shown = [html.escape(_cut(line, _TEXT_UNITS)) for line in node.box.lines]
+    head, *others = node.box.lines
+    shown = [html.escape(text) for text in (_cut(head, _HEAD_UNITS), *(_cut(line, _TEXT_UNITS) for line in others))]
     lines = "".join(
         f'<text class="line{index}" x="{node.x + 10}" y="{first_y + 17 * index:g}">{line}</text>'
         for index, line in enumerate(shown)
