@@ -244,6 +244,12 @@ class Overloaded(Unreachable):
     code = "overloaded"
 
 
+class AlreadyThere(TengeError):
+    """A file would be overwritten."""
+
+    code = "already_there"
+
+
 class LedgerBusy(TengeError):
     """Another process writes this ledger."""
 

@@ -38,6 +38,7 @@ class Fork:
     account: str
     excess_tiyn: int
     debt_tiyn: int
+    purse_key: bytes
 
 
 class Queries:
@@ -162,7 +163,7 @@ class Queries:
         with self._lock:
             culprits = [(key[1], Culprit.decode(value)) for key, value in self._store.records(Table.CULPRIT)]
         return [
-            Fork(self.certificate_of(purse).account, culprit.excess_tiyn, culprit.debt_tiyn)
+            Fork(self.certificate_of(purse).account, culprit.excess_tiyn, culprit.debt_tiyn, purse)
             for purse, culprit in culprits
         ]
 

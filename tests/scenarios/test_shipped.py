@@ -17,7 +17,7 @@ from wallet.scenarios.report import Report
 
 SHIPPED = shipped()
 MONEY = re.compile(r"-?[0-9]+\.[0-9]{2}")
-INVARIANTS = {"replay", "receipts"}
+INVARIANTS = {"replay", "receipts", "fraud_proofs"}
 
 
 def played(name: str, directory: Path) -> Report:
@@ -55,7 +55,7 @@ def test_the_json_has_exactly_the_contracts_fields(both: tuple[Report, Report]) 
     data = both[0].to_json()
     assert set(data) == {
         *("ok", "title", "steps", "wallets", "banks", "supply", "issued", "redeemed", "forks"),
-        *("log_size", "log_root", "state_root", "invariants"),
+        *("log_size", "log_root", "state_root", "invariants", "routes", "root_key"),
     }
     for number, line in enumerate(data["steps"], 1):
         assert set(line) - {"code"} == {"n", "do", "ok", "detail", "ms"}
@@ -63,7 +63,7 @@ def test_the_json_has_exactly_the_contracts_fields(both: tuple[Report, Report]) 
     for wallet in data["wallets"].values():
         assert set(wallet) == {"online", "offline", "pending", "marked"}
     assert {frozenset(bank) for bank in data["banks"].values()} == {frozenset({"online", "reserve", "claims"})}
-    assert {frozenset(fork) for fork in data["forks"]} <= {frozenset({"by", "excess"})}
+    assert {frozenset(fork) for fork in data["forks"]} <= {frozenset({"by", "excess", "proof", "outputs"})}
     assert {type(value) for value in data["invariants"].values()} == {bool}
     for root in (data["log_root"], data["state_root"]):
         assert re.fullmatch(r"[0-9a-f]{64}", root)

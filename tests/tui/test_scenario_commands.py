@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from pathlib import Path
 
 import pytest
@@ -76,7 +78,55 @@ def test_the_list_names_what_is_shipped(tenge: Run) -> None:
 
 def test_a_shipped_scenario_runs_by_name(tenge: Run) -> None:
     done = tenge("scenario", "run", "double_spend", "--json")
-    assert (done.status, done.json()["forks"]) == (0, [{"by": "dana", "excess": "10000.00"}])
+    (fork,) = done.json()["forks"]
+    assert (done.status, fork["by"], fork["excess"]) == (0, "dana", "10000.00")
+
+
+def test_the_report_as_a_page(tenge: Run, tmp_path: Path, written: Path) -> None:
+    file = tmp_path / "report.html"
+    done = tenge("scenario", "run", written, "--html", file)
+    assert done.status == 0
+    assert f"The report is in {file}" in done.out
+    assert "Short and [bold]plain[/bold]" in file.read_text()
+
+
+def test_a_page_is_not_overwritten_unless_forced_and_nothing_is_played_for_it(
+    tenge: Run, tmp_path: Path, written: Path
+) -> None:
+    file = tmp_path / "report.html"
+    file.write_text("mine")
+    done = tenge("scenario", "run", written, "--html", file, "--keep", tmp_path / "kept", "--json")
+    assert (done.status, done.code(), file.read_text()) == (1, "already_there", "mine")
+    assert not (tmp_path / "kept").exists()
+    assert tenge("scenario", "run", written, "--html", file, "--force", "--json").json()["ok"]
+    assert file.read_text().startswith("<!DOCTYPE html>")
+
+
+def test_a_failing_play_leaves_its_page_too(tenge: Run, tmp_path: Path, written: Path) -> None:
+    written.write_text(FAILING)
+    done = tenge("scenario", "run", written, "--html", tmp_path / "report.html")
+    assert done.status == 1
+    assert "Failed: steps 2" in (tmp_path / "report.html").read_text()
+
+
+def test_a_proof_in_a_page_is_one_that_the_command_line_verifies(tenge: Run, tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    assert tenge("scenario", "run", "double_spend", "--html", file, "--json").status == 0
+    found = re.search(
+        r'download="(\S+)" href="data:application/octet-stream;base64,([^"]+)".*?--root (\w+)', file.read_text(), re.S
+    )
+    assert found is not None
+    (tmp_path / found[1]).write_bytes(base64.b64decode(found[2]))
+    verified = tenge("fraud", "verify", tmp_path / found[1], "--root", found[3], "--json")
+    assert (verified.status, verified.json()["by"]) == (0, "altyn/dana")
+
+
+def test_routes_are_shown_when_asked_for(tenge: Run, written: Path) -> None:
+    done = tenge("scenario", "run", "double_spend", "--routes")
+    assert "FORK: spent 2 times" in done.out
+    assert "payment “bread”: dana → bakery" in done.out
+    assert "FORK" not in tenge("scenario", "run", "double_spend").out
+    assert "there are no routes" in tenge("scenario", "run", written, "--routes").out
 
 
 def test_a_scenario_of_ones_own_runs_by_path(tenge: Run, written: Path) -> None:

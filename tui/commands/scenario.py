@@ -5,49 +5,63 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
+from rich.tree import Tree
 
 from cbdc.amounts import parse_tenge, show_tenge
 from cbdc.errors import LedgerBusy, Malformed
 from tui.output import EXIT_REFUSED, Json, err, out, print_json, refusals
-from wallet.scenarios import runner, schema
+from wallet.scenarios import page, runner, schema
+from wallet.scenarios.drawing import describe_move, describe_output
 from wallet.scenarios.report import Report
+from wallet.scenarios.routes import Move
 from wallet.scenarios.runner import StepResult
 from wallet.scenarios.schema import Step
 
 app = typer.Typer(no_args_is_help=True, help="Play small economies on a real ledger with real keys.")
 
+Html = Annotated[Path | None, typer.Option("--html", help="Write the report there as one self-contained page.")]
+Force = Annotated[bool, typer.Option("--force", help="Let --html replace a file.")]
+Routes = Annotated[bool, typer.Option("--routes", help="Show where each load went, as trees.")]
 Keep = Annotated[Path | None, typer.Option("--keep", help="Keep the ledger and the wallets in this new directory.")]
 
 
-def demo(keep: Keep = None, as_json: Json = False) -> None:
+def demo(
+    keep: Keep = None, html: Html = None, force: Force = False, routes: Routes = False, as_json: Json = False
+) -> None:
     """Play a market day: issue, pay online and offline, reconcile, school meals refused at the wrong shop.
 
     Examples:
         tenge demo
         tenge demo --keep /tmp/market && tenge ledger verify /tmp/market/ledger
+        tenge demo --html market.html
     """
-    _play("market_day", keep, as_json)
+    _play("market_day", _Wanted(keep, html, force, routes, as_json))
 
 
 @app.command("run")
 def run(
     file: Annotated[str, typer.Argument(help="A scenario file, or the name of a shipped one.")],
     keep: Keep = None,
+    html: Html = None,
+    force: Force = False,
+    routes: Routes = False,
     as_json: Json = False,
 ) -> None:
     """Play a scenario; exit status 0 only if every step did what it says and every invariant held.
 
     Examples:
         tenge scenario run double_spend
+        tenge scenario run double_spend --routes --html report.html
         tenge scenario run my.toml --json
     """
-    _play(file, keep, as_json)
+    _play(file, _Wanted(keep, html, force, routes, as_json))
 
 
 @app.command("list")
@@ -75,19 +89,35 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
-def _play(name: str, keep: Path | None, as_json: bool) -> None:
-    with refusals(as_json), _directory(keep) as directory:
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What is to be left behind and shown of a play."""
+
+    keep: Path | None
+    html: Path | None
+    force: bool
+    routes: bool
+    as_json: bool
+
+
+def _play(name: str, wanted: _Wanted) -> None:
+    with refusals(wanted.as_json):
+        if wanted.html:
+            page.check_free(wanted.html, force=wanted.force)
         path = shipped().get(name, Path(name))
         if not path.is_file():
             raise Malformed("there is no such scenario", found=name, shipped=", ".join(shipped()))
         scenario = schema.read(path)
-        if not as_json:
-            out.print(f"[bold]{scenario.title}[/]")
-        report = runner.play(scenario, directory, None if as_json else _show_step)
-        if as_json:
-            print_json(report.to_json())
-        else:
-            _show_report(report, directory if keep else None)
+        with _directory(wanted.keep) as directory:
+            if not wanted.as_json:
+                out.print(f"[bold]{_escape(scenario.title)}[/]")
+            report = runner.play(scenario, directory, None if wanted.as_json else _show_step)
+            if wanted.html:
+                page.write(wanted.html, page.render(scenario, report), force=wanted.force)
+            if wanted.as_json:
+                print_json(report.to_json())
+            else:
+                _show_report(report, wanted)
     if not report.ok:
         raise typer.Exit(EXIT_REFUSED)
 
@@ -116,7 +146,7 @@ def _escape(text: str) -> str:
     return text.replace("[", r"\[")
 
 
-def _show_report(report: Report, kept: Path | None) -> None:
+def _show_report(report: Report, wanted: _Wanted) -> None:
     table = Table("wallet", "online", "offline", "pending", "bound to a purpose", title="Balances at the end")
     for name, wallet in report.wallets.items():
         marked = ", ".join(f"{_shown(amount)} {purpose}" for purpose, amount in wallet["marked"].items())
@@ -131,14 +161,34 @@ def _show_report(report: Report, kept: Path | None) -> None:
         column.justify = "right"
     out.print(banks)
     _show_supply(report)
-    if kept:
-        out.print(f"Kept in {kept}: try [bold]tenge ledger verify {kept}/ledger[/]", soft_wrap=True)
+    if wanted.routes:
+        _show_routes(report)
+    if wanted.keep:
+        out.print(f"Kept in {wanted.keep}: try [bold]tenge ledger verify {wanted.keep}/ledger[/]", soft_wrap=True)
+    if wanted.html:
+        out.print(f"The report is in {_escape(str(wanted.html))}", soft_wrap=True)
     if report.ok:
         out.print("[bold green]Every step did what it says, and every invariant held.[/]")
     else:
         failed = [str(step.number) for step in report.steps if not step.ok]
         broken = [name for name, holds in report.invariants.items() if not holds]
         err.print(f"[bold red]Failed[/]: steps {', '.join(failed) or 'none'}; invariants {', '.join(broken) or 'none'}")
+
+
+def _show_routes(report: Report) -> None:
+    out.print("[bold]Where each load went[/]" if report.routes else "No purse was loaded: there are no routes.")
+    for route in report.routes:
+        tree = Tree(_escape(describe_move(route)))
+        _grow(tree, route)
+        out.print(tree, soft_wrap=True)
+
+
+def _grow(tree: Tree, move: Move) -> None:
+    for output in move.outputs:
+        style = {"forked": "bold red", "seized": "yellow", "spent": "dim"}.get(output.state, "")
+        branch = tree.add(_escape(describe_output(output)), style=style)
+        for spend in output.spends:
+            _grow(branch.add(_escape(describe_move(spend)), style="default not bold"), spend)
 
 
 def _show_supply(report: Report) -> None:
@@ -161,8 +211,9 @@ def _show_supply(report: Report) -> None:
         f"bytes, {report.receipts_verified} receipts with inclusion proofs; these hold: {held}.",
         soft_wrap=True,
     )
-    for name, excess_tiyn in report.forks:
-        out.print(f"[yellow]Fork[/] by {name}: {show_tenge(excess_tiyn)} too much")
+    for fork in report.forks:
+        proofs = f", {len(fork.outputs)} proven under the root key" if fork.outputs else ""
+        out.print(f"[yellow]Fork[/] by {fork.by}: {show_tenge(fork.excess_tiyn)} too much{proofs}")
     out.print(f"log root   {report.log_root.hex()}\nstate root {report.state_root.hex()}", soft_wrap=True)
 
 

@@ -60,6 +60,10 @@ class Payments:
             raise Malformed("no such payment", found=name)
         return self._by_name[name]
 
+    def names(self) -> dict[bytes, str]:
+        """The names of offline payments by their ids; of two names for one payment, the later."""
+        return {payment.id: name for name, payment in self._by_name.items() if payment.id is not None}
+
     def status(self, name: str) -> str:
         """What became of it: by the ledger where it knows, else by the two purses."""
         payment = self.named(name)

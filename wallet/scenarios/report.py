@@ -2,19 +2,46 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cbdc.amounts import format_tenge
 from cbdc.errors import TengeError
 from cbdc.log import checkpoint
+from cbdc.offline.fraud import verify_proof
 from cbdc.service.audit import Verdict, verify_ledger
+from cbdc.service.forks import ProvenFork, proven_forks
 from cbdc.state.records import Supply
 from cbdc.store.sqlite import SqliteStore
+from wallet.scenarios.routes import Move, trace
 
 if TYPE_CHECKING:
     from wallet.scenarios.economy import Economy
     from wallet.scenarios.runner import StepResult
+
+
+@dataclass(frozen=True, slots=True)
+class ForkReport:
+    """A culprit purse: whose, what its further spends were worth (tiyn), and the outputs that it spent twice."""
+
+    by: str
+    excess_tiyn: int
+    outputs: tuple[ProvenFork, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """``proof`` is the first output's; null if the purse passed on void tokens and forked nothing."""
+        outputs = [
+            {
+                "outpoint": fork.outpoint.hex(),
+                "amount": format_tenge(fork.amount_tiyn),
+                "spends": [spend.hex() for spend in fork.spenders],
+                "proof": base64.b64encode(fork.proof).decode(),
+            }
+            for fork in self.outputs
+        ]
+        proof = outputs[0]["proof"] if outputs else None
+        return {"by": self.by, "excess": format_tenge(self.excess_tiyn), "proof": proof, "outputs": outputs}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +53,9 @@ class Report:
     wallets: dict[str, dict[str, Any]]
     banks: dict[str, dict[str, str]]
     supply: Supply
-    forks: tuple[tuple[str, int], ...]
+    forks: tuple[ForkReport, ...]
+    routes: tuple[Move, ...]
+    root_key: bytes
     log_size: int
     log_root: bytes
     state_root: bytes
@@ -49,7 +78,9 @@ class Report:
             "supply": format_tenge(self.supply.issued_tiyn - self.supply.redeemed_tiyn),
             "issued": format_tenge(self.supply.issued_tiyn),
             "redeemed": format_tenge(self.supply.redeemed_tiyn),
-            "forks": [{"by": name, "excess": format_tenge(excess_tiyn)} for name, excess_tiyn in self.forks],
+            "forks": [fork.to_json() for fork in self.forks],
+            "routes": [route.to_json() for route in self.routes],
+            "root_key": self.root_key.hex(),
             "log_size": self.log_size,
             "log_root": self.log_root.hex(),
             "state_root": self.state_root.hex(),
@@ -64,9 +95,13 @@ def _step_json(step: StepResult) -> dict[str, Any]:
     return {**line, "detail": step.detail, "ms": round(step.ms, 3)}
 
 
-def conclude(economy: Economy, results: list[StepResult]) -> Report:
-    """Read every balance, re-execute the whole log, verify every receipt."""
+def conclude(economy: Economy, results: list[StepResult], names: dict[bytes, str]) -> Report:
+    """Read every balance, re-execute the whole log, verify every receipt and every proof of a fork.
+
+    ``names`` are the scenario's names of payments, by payment id.
+    """
     invariants, verdict = _invariants(economy)
+    forks, proofs_hold = _forks(economy)
     receipts, receipts_hold = _receipts(economy)
     note = economy.queries.latest_checkpoint() or ""
     latest = checkpoint.verify(note, economy.ledger.identity.origin, economy.ledger.identity.operator.public)
@@ -76,13 +111,15 @@ def conclude(economy: Economy, results: list[StepResult]) -> Report:
         wallets={name: _wallet(economy, name) for name in economy.devices},
         banks={name: _bank(economy, name) for name in economy.banks},
         supply=economy.queries.supply(),
-        forks=tuple((economy.name_of(fork.account), fork.excess_tiyn) for fork in economy.queries.forks()),
+        forks=forks,
+        routes=_routes(economy, names),
+        root_key=economy.governor.network,
         log_size=latest.size,
         log_root=latest.root,
         state_root=latest.state_root,
         receipts_verified=receipts,
         signatures_verified=verdict.signatures if verdict else 0,
-        invariants={**invariants, "receipts": receipts_hold},
+        invariants={**invariants, "receipts": receipts_hold, "fraud_proofs": proofs_hold},
     )
 
 
@@ -96,6 +133,48 @@ def _invariants(economy: Economy) -> tuple[dict[str, bool], Verdict | None]:
     finally:
         reader.close()
     return {"replay": True, **verdict.laws}, verdict
+
+
+def _forks(economy: Economy) -> tuple[tuple[ForkReport, ...], bool]:
+    """Every culprit with the proofs that hold under the root key alone, and whether all forks have one."""
+    culprits = economy.queries.forks()
+    proven: dict[bytes | None, list[ProvenFork]] = {culprit.purse_key: [] for culprit in culprits}
+    reader = SqliteStore.read(economy.ledger_path)
+    try:
+        found = sorted(proven_forks(reader, economy.governor.network), key=lambda fork: fork.outpoint)
+    except TengeError:
+        found = []
+    finally:
+        reader.close()
+    for fork in found:
+        purse_key = _proven_culprit(fork, economy.governor.network)
+        if purse_key in proven:
+            proven[purse_key].append(fork)
+    forks = tuple(
+        ForkReport(economy.name_of(culprit.account), culprit.excess_tiyn, tuple(proven[culprit.purse_key]))
+        for culprit in culprits
+    )
+    return forks, sum(len(fork.outputs) for fork in forks) == economy.queries.forked_outputs()
+
+
+def _proven_culprit(fork: ProvenFork, root_key: bytes) -> bytes | None:
+    """The key of the purse against which the fork's proof holds; None if it proves nothing, or another fork."""
+    try:
+        proof = verify_proof(fork.proof, root_key)
+    except TengeError:
+        return None
+    return proof.purse_key if fork.outpoint in proof.outpoints and proof.account == fork.account else None
+
+
+def _routes(economy: Economy, names: dict[bytes, str]) -> tuple[Move, ...]:
+    """The trees; none of a log that cannot be read, which the invariant ``replay`` reports."""
+    reader = SqliteStore.read(economy.ledger_path)
+    try:
+        return trace(economy, reader, names)
+    except TengeError:
+        return ()
+    finally:
+        reader.close()
 
 
 def _receipts(economy: Economy) -> tuple[int, bool]:

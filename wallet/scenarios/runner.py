@@ -60,7 +60,7 @@ def play(
             results.append(result)
             if on_step:
                 on_step(step, result)
-        return conclude(economy, results)
+        return conclude(economy, results, player.payments.names())
     finally:
         economy.close()
 
