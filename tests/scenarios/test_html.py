@@ -135,13 +135,13 @@ def test_nothing_that_a_scenario_says_becomes_markup(tmp_path: Path) -> None:
         *FUNDED[1:],
         EVERYBODY_OFFLINE,
         pay("dana", "erlan", "10", as_=HOSTILE),
-        {"do": HOSTILE},
+        {"do": "expect", "wallet": HOSTILE, "online": "1"},
     ]
     text = played(BASE | {"title": HOSTILE, "step": steps}, tmp_path)[2]
     read = Page(text)
     assert {"script", "img"} & set(read.tags) == set()
     assert "<script" not in text
-    assert read.text.count(HOSTILE) >= 5  # title twice, note, step, its refusal, the payment's name
+    assert read.text.count(HOSTILE) >= 5  # title twice, note, a step's refusal, the payment's name
     assert [name for _, name, _ in read.attributes if name.startswith("on")] == []
 
 

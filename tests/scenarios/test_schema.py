@@ -106,7 +106,7 @@ MALFORMED: dict[str, tuple[str, str, str]] = {
     "an unknown field": ("seed = 7", "sead = 7", "unknown field 'sead' (nearest=seed)"),
     "a table to come": ("seed = 7", "seed = 7\n[[oracle]]", "[[oracle]] is not there yet"),
     "an unknown step": ('do = "issue"', 'do = "isue"', "step 1: unknown step (found=isue, nearest=issue)"),
-    "a step to come": ('do = "issue"', 'do = "release"', "step 1: this step is not there yet"),
+    "a step to come": ('do = "issue"', 'do = "approve"', "step 1: this step is not there yet"),
     "an unknown code": ('refused = "expired"', 'refused = "to_late"', "step 1 (issue): refused"),
     "a code that is no text": ('refused = "expired"', "refused = true", "step 1 (issue): refused"),
     "items that are no list": ('note = "money"', 'items = "apples"', "step 1 (issue): items"),

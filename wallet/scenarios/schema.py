@@ -36,9 +36,7 @@ _NAME: Final = re.compile(r"[\w-][\w.-]*")
 
 _TABLES: Final = ("title", "seed", "start", "policy", "bank", "wallet", "purpose", "step")
 _TABLES_TO_COME: Final = ("oracle", "approver")
-_STEPS_TO_COME: Final = (
-    *("lose_message", "resend", "release", "lose", "careless", "evidence", "approve", "skew", "open_private"),
-)
+_STEPS_TO_COME: Final = ("evidence", "approve", "open_private")
 
 _DEVICE_STEPS: Final = ("backup", "clone")
 """Steps whose ``as`` names what becomes a directory."""
