@@ -222,6 +222,7 @@ class Customer(OnlineWallet):
         """Move money out of the purse; the rest is renewed, as in a sync."""
         self._learn(port)
         self.purse.trust_list.check_not_revoked(self.purse.certificate.id)
+        self.purse.recover()
         self._resume_unload(port)
         self._reconcile(port)
         leaves = port.offline_of([self.element.public_key])
@@ -335,7 +336,7 @@ class Customer(OnlineWallet):
         """Swap all leaves for fresh ones at hop 0; where that is refused, keep what the ledger knows as it is."""
         leaves = port.offline_of([self.element.public_key])
         if not leaves:
-            self.purse.hold({}, {})
+            self.purse.keep_only(())
             self._forget_known_evidence(port)
             return
         try:
@@ -376,8 +377,11 @@ class Customer(OnlineWallet):
     ) -> Receipt:
         body = Unload(tuple(sorted(leaves)), outputs, port.ledger_time_s() + UNLOAD_VALID_FOR_S)
         payload = cbor.encode(body.to_cbor())
+        self.purse.keep_only(leaves)
         self.vault.put("unload", b"", [payload, what, out_tiyn])
-        return self._finish_unload(port, payload, what, out_tiyn)
+        receipt = self._finish_unload(port, payload, what, out_tiyn)
+        self._forget_known_evidence(port)
+        return receipt
 
     def _resume_unload(self, port: LedgerPort) -> None:
         """Finish an unload that a power cut or a lost network interrupted: the same bytes again."""
@@ -403,16 +407,14 @@ class Customer(OnlineWallet):
         except (DoubleSpend, TooLate):
             self.vault.drop("unload", b"")
             raise
-        message = decode(raw, self.network)
+        message, body = decode(raw, self.network), Unload.from_cbor(cbor.decode(payload))
         tokens, loads = {}, {}
-        for index, output in enumerate(Unload.from_cbor(cbor.decode(payload)).outputs):
+        for index, output in enumerate(body.outputs):
             name = outpoint(message.id, index)
             token, certificate = port.offline_token(name), port.load_certificate(name)
             if output.owner == self.element.public_key and token is not None and certificate is not None:
                 tokens[name], loads[name] = token, certificate
-        self.purse.hold(tokens, loads)
-        self.vault.drop("unload", b"")
-        self._forget_known_evidence(port)
+        self.purse.swap(body.inputs, tokens, loads)
         return receipt
 
     def _forget_known_evidence(self, port: LedgerPort) -> None:

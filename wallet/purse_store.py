@@ -212,15 +212,19 @@ class PurseStore:
         """What it has signed away without knowing the outcome."""
         return sum(sent.amount_tiyn for sent in self.sent() if sent.status is Status.PENDING)
 
-    def hold(self, tokens: dict[bytes, OfflineToken], loads: dict[bytes, bytes]) -> None:
-        """Replace what the purse holds by what the ledger says: tokens at hop 0 with their load certificates."""
+    def swap(self, gone: Iterable[bytes], tokens: dict[bytes, OfflineToken], loads: dict[bytes, bytes]) -> None:
+        """Put what an unload gave back, at hop 0 with load certificates, in place of what it spent; the unload is over.
+
+        What else the purse holds stays: it may have come in while an interrupted unload waited for its answer.
+        """
         with self.vault.together():
-            for name, _ in self.vault.items("token"):
+            for name in gone:
                 self.vault.drop("token", name)
             for name, token in tokens.items():
                 self.put_token(name, token)
             for name, raw in loads.items():
                 self.vault.put("load", name, raw)
+            self.vault.drop("unload", b"")
 
     def keep_only(self, live: Iterable[bytes]) -> None:
         """Forget tokens that the ledger says are not live; the others stay as they are."""
