@@ -208,5 +208,5 @@ def _units(letter: str) -> float:
     if unicodedata.combining(letter):
         return 0.0
     if letter in "mwMW—…":
-        return 1.5
+        return 1.8
     return 1.2 if letter.isupper() or (ord(letter) > 0x24F and letter.isalpha()) else 1.0
