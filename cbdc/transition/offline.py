@@ -225,6 +225,7 @@ def _payment(draft: Draft, message: Verified, time_s: int, void: list[bytes]) ->
             raise fault from None
         raise
     names = [outpoint(message.id, index) for index in range(len(tokens))]
+    _check_void_not_back(inputs, payee)
     if fault is not None:
         void += _put_void(draft, names, tokens)
         raise fault
@@ -251,6 +252,16 @@ def _judged(
         raise Malformed("the payment names a ledger time that has not come", found=terms.ledger_time_s, now=time_s)
     trust_list_days = draft.policy().trust_list_days
     return inputs, judge(body, terms, message.signers, inputs, parties, draft.definition, trust_list_days)
+
+
+def _check_void_not_back(inputs: list[OfflineToken], payee: Certificate) -> None:
+    """Whoever made a void output has what he spent still: he is no honest holder behind its acceptor.
+
+    Raises:
+        CertificateRevoked: void money would go back to the purse that paid it.
+    """
+    if any(token.void and token.paid is not None and token.paid[0] == payee.id for token in inputs):
+        raise CertificateRevoked("void money does not go back to the revoked purse that paid it", payee=payee.id)
 
 
 def _put_void(draft: Draft, names: list[bytes], tokens: list[OfflineToken]) -> list[bytes]:

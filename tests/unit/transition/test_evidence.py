@@ -585,6 +585,19 @@ def test_payments_behind_an_acceptor_at_fault_in_every_order() -> None:
     assert len(roots) == 1
 
 
+def test_void_money_does_not_go_back_to_the_revoked_purse_that_paid_it(
+    world: World, aida: Customer, bolat: Customer
+) -> None:
+    """aida's leaf was never spent: with this payment, or a release, she would have the value twice."""
+    _, faulty = at_fault(world, aida, bolat)
+    with refuses(world, CertificateRevoked):
+        world.reconcile(faulty, handed_on(world, faulty, bolat, aida, 900))
+    with refuses(world, CertificateRevoked):
+        release = {"invoice_id": world.message_id(faulty), "hop": 0}
+        world.reconcile(faulty, pay(world, bolat, aida, paid(world, faulty), 900, **release))
+    assert (world.live_tiyn(aida.purse.public), debt_of(world, bolat)) == (900, 0)
+
+
 def test_a_void_output_is_no_ones_to_unload_or_to_return(
     world: World, aida: Customer, bolat: Customer, dana: Customer
 ) -> None:
