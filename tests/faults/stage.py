@@ -298,7 +298,7 @@ def _split(world: Recorder, token: bytes, payer: Customer, payee: Customer) -> N
 
 
 def _offline_money(world: Recorder, aida: Customer, bek: Customer, kanat: Customer) -> None:
-    """A clone of aida's purse spends one token twice; bek passes his part on and unloads another token."""
+    """A clone of aida's purse spends one token twice, and she pays some of it back; bek pays on and unloads."""
     forked = world.load(aida, 10_000_00)
     world.load(aida, 500_00)
     honest = world.payment(
@@ -314,6 +314,9 @@ def _offline_money(world: Recorder, aida: Customer, bek: Customer, kanat: Custom
     mine = world.load(bek, 300_00)
     outputs = (Output(bek.key.public, 200_00, None), Output(bek.purse.public, 100_00, None))
     world.do(Kind.UNLOAD, bodies.Unload((mine,), outputs, LATER_S), bek.purse)
+    rest = (Output(aida.key.public, 50_00, None),)
+    repay = bodies.Repay((world.fund(aida, 150_00),), rest, LATER_S, aida.purse.public, 100_00)
+    world.do(Kind.REPAY, repay, aida.key)
 
 
 def _marked_money(world: Recorder, name: str, akimat: Customer, pupil: Customer, shop: Customer) -> None:
