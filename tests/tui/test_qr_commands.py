@@ -106,6 +106,8 @@ def test_a_terminal_shows_the_frames_in_turn_until_it_is_interrupted(payload: Pa
         stdout=theirs,
         stderr=theirs,
         env=known | {"TERM": "xterm-256color"},
+        # where the tests themselves run in the background, an interruption would be ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     os.close(theirs)
     count = len(frames.split(MESSAGE, 154))
@@ -114,7 +116,11 @@ def test_a_terminal_shows_the_frames_in_turn_until_it_is_interrupted(payload: Pa
     while seen.count(b"\x1b[H\x1b[38") < count + 2 and time.monotonic() < deadline_s:
         seen += os.read(ours, 65_536)
     process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 0
+    try:
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
     os.close(ours)
     shots = re.findall(r"\x1b\[H(\x1b\[38.*?)\n\d+ of", seen.decode().replace("\r\n", "\n"), re.DOTALL)
     assert images.read_message(map(photograph, shots)).message == MESSAGE
