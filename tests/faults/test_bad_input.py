@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -482,9 +483,9 @@ def _replace_somewhere(value: list, dice: random.Random) -> None:
         if isinstance(value, list) and move < 0.1:
             del value[at]
         elif isinstance(value, list) and move < 0.2:
-            value.append(value[at])
+            value.append(deepcopy(value[at]))
         elif isinstance(value, list) and move < 0.25:
             dice.shuffle(value)
         else:
-            value[at] = dice.choice(ODD)
+            value[at] = deepcopy(dice.choice(ODD))  # what stands there may be changed next
         return
