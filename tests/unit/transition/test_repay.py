@@ -158,3 +158,12 @@ def test_marked_money_pays_no_debt(world: World, aida: Customer) -> None:
     name = grant(world, akimat, purpose, aida, 500)
     with refuses(world, PurposeMismatch):
         repay(world, aida, name, 500)
+
+
+def test_no_mark_travels_beside_a_repayment(world: World, aida: Customer) -> None:
+    """Free money pays, and marked money of the same purpose would go past its conditions to somebody else."""
+    akimat, purpose = sponsored(world)
+    marked, free = grant(world, akimat, purpose, aida, 500), world.fund(aida, 100)
+    body = bodies.Repay((marked, free), (out(akimat, 500, purpose),), LATER_S, aida.purse.public, 100)
+    with refuses(world, PurposeMismatch):
+        world.do(Kind.REPAY, body, aida.key)
