@@ -49,11 +49,7 @@ def reserve(draft: Draft, verified: Verified, body: Reserve, time_s: int) -> Non
 
 def repay(draft: Draft, verified: Verified, body: Repay, time_s: int) -> None:
     """Free tenge pays what a purse owes for its forks; anybody may pay it, never more than is owed."""
-    guards.may_spend(draft, verified.signers)
-    guards.may_hold_online(draft, body.outputs, time_s)
-    guards.still_valid(body, time_s)
-    tokens = guards.unspent(draft, body.inputs)
-    guards.owned_by_signers(tokens, verified.signers)
+    tokens = _own_tokens(draft, verified, body, time_s)
     marks = [token.purpose for token in tokens] + [output.purpose for output in body.outputs]
     if any(mark is not None for mark in marks):
         raise PurposeMismatch("a debt is paid with free tenge")
@@ -76,13 +72,19 @@ def _take_out(draft: Draft, verified: Verified, body: Spend, amount_tiyn: int, b
     guards.create_all(draft, verified.id, body.outputs)
 
 
-def transfer(draft: Draft, verified: Verified, body: Transfer, time_s: int) -> None:
-    """A payment with online tokens: owners sign, value is conserved, purposes decide."""
+def _own_tokens(draft: Draft, verified: Verified, body: Spend, time_s: int) -> list[Token]:
+    """The unspent tokens that their owners, and nobody else, spend into outputs that may be held online."""
     guards.may_spend(draft, verified.signers)
     guards.may_hold_online(draft, body.outputs, time_s)
     guards.still_valid(body, time_s)
     tokens = guards.unspent(draft, body.inputs)
     guards.owned_by_signers(tokens, verified.signers)
+    return tokens
+
+
+def transfer(draft: Draft, verified: Verified, body: Transfer, time_s: int) -> None:
+    """A payment with online tokens: owners sign, value is conserved, purposes decide."""
+    tokens = _own_tokens(draft, verified, body, time_s)
     check_conserved(tokens, body.outputs)
     marks = _marks(draft, body, tokens, time_s)
     guards.consume_all(draft, body.inputs, verified.id)
