@@ -11,6 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
+
 from cbdc.formats import certificates
 from cbdc.formats.certificates import Certificate, Holder, Merchant
 from cbdc.formats.ed25519 import SigningKey
@@ -227,3 +229,19 @@ def pay(payer: Device, payee: Device, amount_tiyn: int, purpose: bytes | None = 
     payment_id = payer.paper.message_id(PaymentBundle.decode(bundle).payment)
     payer.purse.finish(payment_id, payee.purse.accept(bundle))
     return bundle
+
+
+class PowerCut(BaseException):
+    """The device goes dark here."""
+
+
+def cut_power(monkeypatch: pytest.MonkeyPatch, device: Device, at: str, space: str) -> None:
+    """Let the device's storage die at the first ``put`` or ``drop`` in a space."""
+    whole = getattr(device.vault, at)
+
+    def dying(first: str, *rest: Any) -> None:
+        if first == space:
+            raise PowerCut
+        whole(first, *rest)
+
+    monkeypatch.setattr(device.vault, at, dying)

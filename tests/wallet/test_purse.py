@@ -35,7 +35,7 @@ from cbdc.messages.message import decode
 from cbdc.policy import DAY_S
 from cbdc.service.founding import Governor
 from tests.support import LIMITS, NOW_S, seed
-from tests.wallet.paper import CANTEEN, Device, Paper, pay
+from tests.wallet.paper import CANTEEN, Device, Paper, PowerCut, cut_power, pay
 from wallet.protocol import PaymentBundle, invoice_payload, receipt_payload
 from wallet.purse import Event, Purse, Sent, Status
 from wallet.scenarios.broken_element import BrokenElement
@@ -59,22 +59,6 @@ def shop(new_device: NewDevice) -> Device:
 def only_sent(device: Device) -> Sent:
     (sent,) = device.purse.sent()
     return sent
-
-
-class PowerCut(BaseException):
-    """The device goes dark here."""
-
-
-def cut_power(monkeypatch: pytest.MonkeyPatch, device: Device, at: str, space: str) -> None:
-    """Let the device's storage die at the first ``put`` or ``drop`` in a space."""
-    whole = getattr(device.vault, at)
-
-    def dying(first: str, *rest: Any) -> None:
-        if first == space:
-            raise PowerCut
-        whole(first, *rest)
-
-    monkeypatch.setattr(device.vault, at, dying)
 
 
 # --- one payment -------------------------------------------------------------------------------

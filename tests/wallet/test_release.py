@@ -26,7 +26,7 @@ from cbdc.messages.bodies import Reconcile, Transfer
 from cbdc.messages.message import build, decode
 from cbdc.policy import DAY_S
 from tests.support import LIMITS, NOW_S, seed
-from tests.wallet.paper import CANTEEN, Device, Paper, pay, stolen_seed
+from tests.wallet.paper import CANTEEN, Device, Paper, PowerCut, cut_power, pay, stolen_seed
 from tests.wallet.town import Town
 from wallet.protocol import PaymentBundle
 from wallet.purse import Event, Holding, Sent, Status
@@ -62,10 +62,6 @@ def sent_by(device: Device) -> Sent:
 
 def states(dana: Device, shop: Device) -> tuple[Status, Holding]:
     return sent_by(dana).status, shop.purse.received()[-1].state
-
-
-class PowerCut(BaseException):
-    """The device goes dark here."""
 
 
 # --- back and forth ----------------------------------------------------------------------------
@@ -281,17 +277,6 @@ def test_a_release_from_the_future_is_refused(paper: Paper, dana: Device, shop: 
 
 
 # --- power cuts --------------------------------------------------------------------------------
-
-
-def cut_power(monkeypatch: pytest.MonkeyPatch, device: Device, at: str, space: str) -> None:
-    whole = getattr(device.vault, at)
-
-    def dying(first: str, *rest: Any) -> None:
-        if first == space:
-            raise PowerCut
-        whole(first, *rest)
-
-    monkeypatch.setattr(device.vault, at, dying)
 
 
 @pytest.mark.parametrize(
