@@ -97,8 +97,7 @@ def _quiet_collector() -> Iterator[None]:
     """Collect rarely, as a service of its own does: the cyclic collector walks all messages that the bench holds."""
     before = gc.get_threshold()
     gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 100)
+    verifiers.collect_rarely()
     try:
         yield
     finally:

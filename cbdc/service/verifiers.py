@@ -87,11 +87,11 @@ def processes(workers: int | None = None) -> PoolVerifier:
     """Workers as processes, one fewer than there are cores: the ledger itself keeps one busy."""
     count = workers or max(1, (os.cpu_count() or 2) - 1)
     context = multiprocessing.get_context("forkserver")
-    return PoolVerifier(lambda: ProcessPoolExecutor(count, mp_context=context, initializer=_settle))
+    return PoolVerifier(lambda: ProcessPoolExecutor(count, mp_context=context, initializer=collect_rarely))
 
 
-def _settle() -> None:
-    """In a new worker: what it loaded stays for good, and what it makes has no cycles, so collect rarely."""
+def collect_rarely() -> None:
+    """For a process of the ledger's own: what it loaded stays for good, what it makes has no cycles: collect rarely."""
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)
 
