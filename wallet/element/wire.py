@@ -1,19 +1,16 @@
-"""What a wallet and its element say to each other: frames, requests and answers.
+"""What a wallet and its element say to each other: the calls of an element, in frames of `cbdc.service.stream`.
 
-A frame is four bytes of length (big-endian) and one canonical CBOR value of at most `MAX_ELEMENT_FRAME_BYTES`::
-
-    request = [name: text, *arguments]
-    answer  = [true, value] / [false, code: text, message: text, {* text => int / bytes / text / bool / null}]
+A frame holds one request or answer (`cbdc.formats.calls`) of at most `MAX_ELEMENT_FRAME_BYTES`.
 """
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from cbdc.errors import Malformed, TengeError, TooLarge
-from cbdc.formats import cbor
+from cbdc.errors import Malformed, TengeError
+from cbdc.formats import calls, cbor
+from cbdc.formats.calls import Shape, answer, refusal
 from cbdc.formats.ed25519 import PUBLIC_KEY_BYTES
 from cbdc.formats.tokens import OUTPOINT_BYTES
 from cbdc.limits import (
@@ -26,56 +23,18 @@ from cbdc.limits import (
     MAX_MESSAGE_BYTES,
     MAX_PIN_BYTES,
 )
+from cbdc.service import stream
+from cbdc.service.stream import HEAD_BYTES, send_frame, skip
 
-HEAD_BYTES: Final = 4
-_CHUNK_BYTES: Final = 1 << 16
-_MOST_TEXT: Final = 1000
-"""Characters of an error's text that travel: enough for a path in it."""
-
-
-# --- frames ------------------------------------------------------------------------------------
-
-
-def send_frame(channel: socket.socket, body: bytes) -> None:
-    """Raises OSError: the other side is gone."""
-    channel.sendall(len(body).to_bytes(HEAD_BYTES, "big") + body)
+__all__ = ["HEAD_BYTES", "answer", "read_answer", "read_request", "receive_frame", "refusal", "send_frame", "skip"]
 
 
 def receive_frame(channel: socket.socket) -> bytes | None:
-    """The next frame's body, or None at the end of the stream.
-
-    Raises:
-        TooLarge: the frame's head announces more than the bound (``found``); its body is still in the stream.
-        OSError: the other side is gone.
-    """
-    head = _exactly(channel, HEAD_BYTES)
-    if head is None:
-        return None
-    length = int.from_bytes(head, "big")
-    if length > MAX_ELEMENT_FRAME_BYTES:
-        raise TooLarge("frame too long", found=length, limit=MAX_ELEMENT_FRAME_BYTES)
-    return _exactly(channel, length)
-
-
-def skip(channel: socket.socket, length: int) -> None:
-    """Read so many bytes, or to the end of the stream, and keep none of them."""
-    while length and (got := channel.recv(min(length, _CHUNK_BYTES))):
-        length -= len(got)
-
-
-def _exactly(channel: socket.socket, length: int) -> bytes | None:
-    parts = bytearray()
-    while len(parts) < length:
-        got = channel.recv(min(length - len(parts), _CHUNK_BYTES))
-        if not got:
-            return None
-        parts += got
-    return bytes(parts)
+    """The next frame's body, or None at the end of the stream. Raises what `stream.receive_frame` does."""
+    return stream.receive_frame(channel, MAX_ELEMENT_FRAME_BYTES)
 
 
 # --- requests ----------------------------------------------------------------------------------
-
-Shape = Callable[[cbor.Value], Any]
 
 
 def _bytes(what: str, limit: int) -> Shape:
@@ -139,35 +98,7 @@ def read_request(body: bytes) -> tuple[str, tuple[Any, ...]]:
     Raises:
         FormError: not a request of ours.
     """
-    fields = cbor.array_up_to(cbor.decode(body, max_bytes=MAX_ELEMENT_FRAME_BYTES), "request", 4)
-    name = fields[0] if fields and type(fields[0]) is str else ""
-    shapes = (BEFORE_OPEN | AFTER_OPEN).get(name)
-    if shapes is None:
-        raise Malformed("no such request")
-    cbor.array(fields, name, 1 + len(shapes))
-    return name, tuple(shape(value) for shape, value in zip(shapes, fields[1:], strict=True))
-
-
-# --- answers -----------------------------------------------------------------------------------
-
-
-def answer(value: cbor.Value) -> bytes:
-    """What a request gave, as an answer."""
-    return cbor.encode([True, value])
-
-
-def refusal(error: TengeError) -> bytes:
-    """An error as an answer: its code, text and values."""
-    values = {name: _plain(value) for name, value in error.values.items()}
-    return cbor.encode([False, error.code, error.message[:_MOST_TEXT], values])
-
-
-def _plain(value: object) -> cbor.Value:
-    if value is None or isinstance(value, bool | bytes):
-        return value
-    if isinstance(value, int) and abs(value) < 1 << 63:
-        return value
-    return str(value)[:_MOST_TEXT]
+    return calls.read_request(body, BEFORE_OPEN | AFTER_OPEN, MAX_ELEMENT_FRAME_BYTES)
 
 
 def read_answer(body: bytes) -> tuple[cbor.Value, TengeError | None]:
@@ -176,19 +107,4 @@ def read_answer(body: bytes) -> tuple[cbor.Value, TengeError | None]:
     Raises:
         FormError: not an answer of ours.
     """
-    fields = cbor.array_up_to(cbor.decode(body, max_bytes=MAX_ELEMENT_FRAME_BYTES), "answer", 4)
-    if fields and fields[0] is True:
-        return cbor.array(fields, "answer", 2)[1], None
-    kind, code, message, values = cbor.array(fields, "answer", 4)
-    if kind is not False or type(values) is not dict or not all(type(name) is str for name in values):
-        raise Malformed("not an answer of an element")
-    return None, _KINDS.get(str(code), TengeError)(str(message), **values)
-
-
-def _kinds(root: type[TengeError]) -> Iterator[type[TengeError]]:
-    yield root
-    for kind in root.__subclasses__():
-        yield from _kinds(kind)
-
-
-_KINDS: Final = {kind.code: kind for kind in _kinds(TengeError) if "code" in vars(kind)}
+    return calls.read_answer(body, MAX_ELEMENT_FRAME_BYTES)
