@@ -244,6 +244,12 @@ class Overloaded(Unreachable):
     code = "overloaded"
 
 
+class WrongNetwork(TengeError):
+    """The ledger at the other end is not of the network that this wallet is pinned to."""
+
+    code = "wrong_network"
+
+
 class AlreadyThere(TengeError):
     """A file would be overwritten."""
 

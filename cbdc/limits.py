@@ -136,6 +136,26 @@ MAX_IMAGE_PIXELS: Final = 50_000_000
 MAX_ANIMATION_PIXELS: Final = 200_000_000
 """All pictures of an animated image together: MAX_FRAMES codes of version 9, with room; a few seconds of reading."""
 
+# --- a ledger on a socket ----------------------------------------------------------------------
+
+MAX_LEDGER_REQUEST_BYTES: Final = MAX_MESSAGE_BYTES + 4096
+"""One request to a ledger: the largest is a message to be submitted."""
+
+MAX_LEDGER_ANSWER_BYTES: Final = 1 << 24
+"""One answer: some 100 000 tokens of one wallet, or a trust list with all that it denies."""
+
+MAX_OWNERS: Final = 1000
+"""Keys in one question about tokens: a wallet that takes a new key every day for years."""
+
+MAX_CONNECTIONS: Final = 256
+"""Wallets that one process answers at a time, a thread for each; who comes on top is told `overloaded`."""
+
+IDLE_CONNECTION_S: Final = 300
+"""A connection on which nothing has come for so long is closed; the wallet makes a new one when it needs it."""
+
+LEDGER_ANSWER_S: Final = 60
+"""How long a wallet waits for an answer, and for a ledger that broke off to come back: a restart takes seconds."""
+
 # --- secure element ----------------------------------------------------------------------------
 
 MAX_ELEMENT_FRAME_BYTES: Final = MAX_MESSAGE_BYTES + 4096

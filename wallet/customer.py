@@ -31,6 +31,7 @@ from cbdc.log.receipts import Receipt
 from cbdc.messages.bodies import Load, Reconcile, Transfer, Unload
 from cbdc.messages.message import build, decode
 from cbdc.state.records import OfflineToken
+from wallet.balance import Balance, Holdings, Totals, balance_of, totals
 from wallet.element import ElementMaker, ElementProcess, SecureElement
 from wallet.keys import check_words, words_of
 from wallet.online import VALID_FOR_S, HistoryItem, OnlineWallet, coins_of
@@ -46,16 +47,6 @@ _UNDECIDED: Final = frozenset({AncestryBroken.code, Malformed.code})
 
 UNLOAD_VALID_FOR_S: Final = 365 * 86_400
 """An unload is signed once for ever, so it must still be good when it gets through after a power cut."""
-
-
-@dataclass(frozen=True, slots=True)
-class Balance:
-    """Tiyn online, offline and pending (disjoint), and how much of the first two bears which purpose."""
-
-    online_tiyn: int
-    offline_tiyn: int
-    pending_tiyn: int
-    marked: dict[bytes, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,36 +158,26 @@ class Customer(OnlineWallet):
 
     def balance(self, port: LedgerPort | None) -> Balance:
         """Online (as the ledger says; 0 without one), offline and pending."""
-        return self._balance(port, self.purse.spendable(), self.purse.pending_tiyn() + self._unanswered_tiyn(port))
+        return balance_of(self.holdings(), port)
+
+    def holdings(self) -> Holdings:
+        """What this device's own storage says of its money."""
+        keys = tuple(key.public for key in self.keys())
+        return Holdings(keys, totals(self.purse.spendable().values()), self.purse.pending_tiyn(), self._unanswered())
 
     def balance_without_device(self, port: LedgerPort) -> Balance:
         """What is left to the owner of a device that is gone: all that the ledger knows of."""
-        return self._balance(port, port.offline_of([self.element.public_key]), 0)
+        leaves = port.offline_of([self.element.public_key])
+        keys = tuple(key.public for key in self.keys())
+        return balance_of(Holdings(keys, totals(leaves.values()), 0, None), port)
 
-    def _balance(self, port: LedgerPort | None, offline: dict[bytes, OfflineToken], pending_tiyn: int) -> Balance:
-        online = port.tokens_of([key.public for key in self.keys()]) if port else {}
-        marked: dict[bytes, int] = {}
-        held = [(t.purpose, t.amount_tiyn) for t in online.values()]
-        held += [(t.purpose, t.amount_tiyn) for t in offline.values()]
-        for purpose, amount_tiyn in held:
-            if purpose is not None:
-                marked[purpose] = marked.get(purpose, 0) + amount_tiyn
-        return Balance(
-            online_tiyn=sum(token.amount_tiyn for token in online.values()),
-            offline_tiyn=sum(token.amount_tiyn for token in offline.values()),
-            pending_tiyn=pending_tiyn,
-            marked=marked,
-        )
-
-    def _unanswered_tiyn(self, port: LedgerPort | None) -> int:
-        """What an unload without an answer holds, as long as the ledger is not known to have it."""
+    def _unanswered(self) -> tuple[bytes, int] | None:
+        """An unload that waits for its answer: its first input and what it holds (tiyn)."""
         interrupted = self.vault.get("unload", b"")
         if interrupted is None:
-            return 0
+            return None
         unload = Unload.from_cbor(cbor.decode(interrupted[0]))
-        if port is not None and port.spenders_of(unload.inputs[0]):
-            return 0
-        return sum(output.amount_tiyn for output in unload.outputs)
+        return unload.inputs[0], sum(output.amount_tiyn for output in unload.outputs)
 
     # --- purse ---------------------------------------------------------------------------------
 
@@ -229,9 +210,9 @@ class Customer(OnlineWallet):
         held_tiyn = sum(leaf.amount_tiyn for leaf in leaves.values() if leaf.purpose == purpose)
         if held_tiyn < amount_tiyn:
             raise InsufficientFunds("the purse holds less", found=held_tiyn, wanted=amount_tiyn)
-        totals = _totals(leaves)
-        totals[purpose] -= amount_tiyn
-        rest = self._rest(port, totals)
+        left = totals(leaves.values())
+        left[purpose] -= amount_tiyn
+        rest = self._rest(port, left)
         if any(output.owner == self.element.public_key for output in rest):
             self._check_renewable(port)
         outputs = (Output(self.key.public, amount_tiyn, purpose), *rest)
@@ -344,7 +325,7 @@ class Customer(OnlineWallet):
         except TengeError:
             self.purse.keep_only(leaves)
             return
-        self._unload(port, leaves, self._rest(port, _totals(leaves)), "renewed", 0)
+        self._unload(port, leaves, self._rest(port, totals(leaves.values())), "renewed", 0)
 
     def _check_renewable(self, port: LedgerPort) -> None:
         """Ask before the element signs, because what it has signed it cannot take back.
@@ -361,11 +342,11 @@ class Customer(OnlineWallet):
         if claims_tiyn:
             raise ReserveShort("the bank owes the offline pool and may load no purse", claims_tiyn=claims_tiyn)
 
-    def _rest(self, port: LedgerPort, totals: dict[bytes | None, int]) -> tuple[Output, ...]:
+    def _rest(self, port: LedgerPort, wanted: Totals) -> tuple[Output, ...]:
         """What stays in the purse, one token for each purpose; expired purposes go online, where they are swept."""
         now_s, purposes = port.ledger_time_s(), port.purposes()
         outputs = []
-        for purpose, amount_tiyn in sorted(totals.items(), key=lambda item: item[0] or b""):
+        for purpose, amount_tiyn in sorted(wanted.items(), key=lambda item: item[0] or b""):
             is_open = purpose is None or now_s < purposes[purpose].expires_s
             owner = self.element.public_key if is_open else self.key.public
             if amount_tiyn:
@@ -421,13 +402,6 @@ class Customer(OnlineWallet):
         """Every token of the purse has a fresh load certificate, so no ancestry is needed any more."""
         ids = [decode(raw, self.network).id for raw in self.purse.evidence()]
         self.purse.forget_evidence([payment_id for payment_id in ids if self._is_known(port, payment_id)])
-
-
-def _totals(leaves: dict[bytes, OfflineToken]) -> dict[bytes | None, int]:
-    totals: dict[bytes | None, int] = {}
-    for leaf in leaves.values():
-        totals[leaf.purpose] = totals.get(leaf.purpose, 0) + leaf.amount_tiyn
-    return totals
 
 
 __all__ = ["VALID_FOR_S", "Balance", "Customer", "HistoryItem", "SyncReport"]

@@ -9,6 +9,7 @@ Which requests there are, and what their arguments look like, is a table of the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from cbdc.errors import Malformed, TengeError
@@ -24,6 +25,22 @@ Shape = Callable[[cbor.Value], Any]
 """Checks one argument and makes it what the call takes. Raises FormError."""
 
 Calls = Mapping[str, tuple[Shape, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call for both ends: the shapes of its arguments, and how its result becomes CBOR and a result again."""
+
+    arguments: tuple[Shape, ...]
+    to_cbor: Callable[[Any], cbor.Value]
+    from_cbor: Callable[[cbor.Value], Any]
+
+    def result(self, value: cbor.Value) -> Any:
+        """The result in an answer's value. Raises FormError."""
+        try:
+            return self.from_cbor(value)
+        except (TypeError, ValueError, IndexError, KeyError) as wrong:
+            raise Malformed("not an answer to this call", reason=type(wrong).__name__) from None
 
 
 def request(name: str, *arguments: cbor.Value) -> bytes:

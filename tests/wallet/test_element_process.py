@@ -46,7 +46,8 @@ from tests.support import LIMITS, seed
 from tests.wallet.paper import FAR_S, PIN, Device, Paper, stolen_seed
 from tests.wallet.town import FUNDS_TIYN, Town
 from wallet.customer import Customer
-from wallet.element import ElementProcess, SecureElement, SimulatedElement, client
+from wallet import child
+from wallet.element import ElementProcess, SecureElement, SimulatedElement
 from wallet.element.server import Session, serve
 from wallet.element.wire import (
     AFTER_OPEN,
@@ -237,7 +238,7 @@ def test_settled_is_true_or_false(session: Session) -> None:
 
 def ask_raw(device: Device, body: bytes) -> Any:
     """A frame past the client's own words, to the real process."""
-    channel = process_of(device)._channel
+    channel = process_of(device)._child._channel
     send_frame(channel, body)
     reply = receive_frame(channel)
     assert reply is not None
@@ -260,7 +261,7 @@ def test_the_process_survives_nonsense(device: Device) -> None:
 
 
 def test_a_frame_above_the_bound_is_refused_unread_and_the_next_one_answered(device: Device) -> None:
-    channel = process_of(device)._channel
+    channel = process_of(device)._child._channel
     channel.sendall((MAX_ELEMENT_FRAME_BYTES + 1).to_bytes(4, "big"))
     reply = receive_frame(channel)
     assert reply is not None
@@ -294,7 +295,7 @@ def test_what_is_no_answer_is_not_taken_for_one() -> None:
 
 def test_a_process_that_answers_nonsense_is_left(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as broken:
-        broken.setattr(client, "receive_frame", lambda _: b"\xff")
+        broken.setattr(child, "receive_frame", lambda *_: b"\xff")
         with pytest.raises(Unreachable):
             device.element.counters()
     with pytest.raises(Unreachable):
@@ -480,7 +481,7 @@ def test_a_purse_whose_element_died_after_signing_sends_the_very_payment_it_sign
     device.load(100_00)
     invoice = shop.purse.invoice(60_00)
     element = process_of(device)
-    whole = element._exchange
+    whole = element._child.exchange
 
     def loses_the_answer(body: bytes) -> Any:
         answer = whole(body)
@@ -489,7 +490,7 @@ def test_a_purse_whose_element_died_after_signing_sends_the_very_payment_it_sign
         kill(device)
         raise Unreachable("the answer was lost")
 
-    monkeypatch.setattr(element, "_exchange", loses_the_answer)
+    monkeypatch.setattr(element._child, "exchange", loses_the_answer)
     with pytest.raises(Unreachable):
         device.purse.pay(invoice)
     device.restarted()

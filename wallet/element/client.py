@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
-import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
-from cbdc.errors import FormError, TengeError, Unreachable
+from cbdc.errors import FormError, Unreachable
 from cbdc.formats import cbor
+from cbdc.formats.calls import request
 from cbdc.formats.cose import Signature
-from cbdc.limits import ELEMENT_ANSWER_S
-from wallet.element.wire import read_answer, receive_frame, send_frame
+from cbdc.limits import ELEMENT_ANSWER_S, MAX_ELEMENT_FRAME_BYTES
+from wallet.child import ChildProcess
+from wallet.element.wire import read_answer
 from wallet.vault import KdfCost
 
 
 class ElementProcess:
     """A `SecureElement` in a process that this one started. One that has died answers Unreachable until reopened."""
 
-    def __init__(self, path: Path) -> None:
+    MODULE: ClassVar[str] = "wallet.element.server"
+
+    def __init__(self, path: Path, *arguments: str) -> None:
         self.public_key = b""
-        self._turn = threading.Lock()
-        self._channel, theirs = socket.socketpair()
-        self._channel.settimeout(ELEMENT_ANSWER_S)
-        try:
-            self._process = _start(path, theirs)
-        except OSError as error:
-            self._channel.close()
-            raise Unreachable("the secure element does not start", reason=type(error).__name__) from None
-        finally:
-            theirs.close()
+        self._child = ChildProcess(
+            "the secure element",
+            self.MODULE,
+            (str(path.resolve()), *arguments),
+            answer_s=ELEMENT_ANSWER_S,
+            max_bytes=MAX_ELEMENT_FRAME_BYTES,
+        )
 
     @classmethod
     def create(
@@ -77,16 +74,11 @@ class ElementProcess:
     @property
     def process_id(self) -> int:
         """The operating system's number of the element's process."""
-        return int(self._process.pid)
+        return self._child.process_id
 
     def close(self) -> None:
         """Hang up and wait until the process has let go of its storage."""
-        self._channel.close()
-        try:
-            self._process.wait(ELEMENT_ANSWER_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._child.close()
 
     # --- requests ------------------------------------------------------------------------------
 
@@ -128,41 +120,15 @@ class ElementProcess:
             TengeError: the element refused. Unreachable: it does not answer; it may or may not have signed, and after
             reopening the same request gets the same answer.
         """
-        with self._turn:
-            value, error = self._exchange(cbor.encode([name, *arguments]))
+        reply = self._child.exchange(request(name, *arguments))
+        try:
+            value, error = read_answer(reply)
+        except FormError as wrong:
+            self._child.give_up()
+            raise Unreachable("the secure element does not answer", reason=type(wrong).__name__) from None
         if error is not None:
             raise error
         return value
 
-    def _exchange(self, body: bytes) -> tuple[cbor.Value, TengeError | None]:
-        try:
-            send_frame(self._channel, body)
-            reply = receive_frame(self._channel)
-            if reply is None:
-                raise ConnectionResetError
-            return read_answer(reply)
-        except (OSError, FormError) as error:
-            self._give_up()
-            raise Unreachable("the secure element does not answer", reason=type(error).__name__) from None
-        except BaseException:  # an answer that nobody waited for must not be taken for the next one's
-            self._give_up()
-            raise
-
-    def _give_up(self) -> None:
-        self._process.kill()
-        self.close()
-
     def __repr__(self) -> str:
         return f"ElementProcess({self.public_key.hex()[:16]}…)"
-
-
-def _start(path: Path, theirs: socket.socket) -> subprocess.Popen[bytes]:
-    # -P: no module in the current directory stands in for one of ours. A session of its own: Ctrl-C in the terminal is
-    # meant for the wallet, and the element ends when the wallet hangs up. What it would print could only betray it.
-    return subprocess.Popen(  # noqa: S603 - this interpreter, this module, a path
-        [sys.executable, "-P", "-m", "wallet.element.server", str(path.resolve())],
-        stdin=theirs.fileno(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )

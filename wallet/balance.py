@@ -1,0 +1,69 @@
+"""What a wallet has: online by the ledger's word, offline and pending by its own storage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from cbdc.state.records import OfflineToken
+from wallet.port import LedgerPort
+
+Totals = dict[bytes | None, int]
+"""Tiyn by purpose; None for money without a mark."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """What a wallet's own storage says: its online keys, what its purse can spend, what it has signed away without
+    knowing the outcome, and an unload that waits for its answer (its first input's outpoint, tiyn)."""
+
+    keys: tuple[bytes, ...]
+    offline: Totals
+    pending_tiyn: int
+    unanswered: tuple[bytes, int] | None
+
+    @property
+    def offline_tiyn(self) -> int:
+        return sum(self.offline.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """Tiyn online, offline and pending (disjoint), and how much of the first two bears which purpose."""
+
+    online_tiyn: int
+    offline_tiyn: int
+    pending_tiyn: int
+    marked: dict[bytes, int]
+
+
+def balance_of(holdings: Holdings, port: LedgerPort | None) -> Balance:
+    """The balance of these holdings; without a ledger there is nothing online to tell of."""
+    online = port.tokens_of(holdings.keys) if port else {}
+    held: list[tuple[bytes | None, int]] = [(token.purpose, token.amount_tiyn) for token in online.values()]
+    marked: dict[bytes, int] = {}
+    for purpose, amount_tiyn in (*held, *holdings.offline.items()):
+        if purpose is not None:
+            marked[purpose] = marked.get(purpose, 0) + amount_tiyn
+    return Balance(
+        online_tiyn=sum(amount_tiyn for _, amount_tiyn in held),
+        offline_tiyn=holdings.offline_tiyn,
+        pending_tiyn=holdings.pending_tiyn + _unanswered_tiyn(holdings, port),
+        marked=marked,
+    )
+
+
+def _unanswered_tiyn(holdings: Holdings, port: LedgerPort | None) -> int:
+    """What an unload without an answer holds, as long as the ledger is not known to have it."""
+    if holdings.unanswered is None:
+        return 0
+    first_input, amount_tiyn = holdings.unanswered
+    return 0 if port is not None and port.spenders_of(first_input) else amount_tiyn
+
+
+def totals(tokens: Iterable[OfflineToken]) -> Totals:
+    """Tokens by purpose."""
+    found: Totals = {}
+    for token in tokens:
+        found[token.purpose] = found.get(token.purpose, 0) + token.amount_tiyn
+    return found

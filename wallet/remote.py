@@ -1,0 +1,153 @@
+"""The way to a ledger in another process of this machine."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from cbdc.errors import Unreachable, WrongNetwork
+from cbdc.formats.calls import read_answer, request
+from cbdc.limits import LEDGER_ANSWER_S, MAX_LEDGER_ANSWER_BYTES
+from cbdc.log.receipts import Receipt
+from cbdc.policy import Policy
+from cbdc.purposes.definition import Definition
+from cbdc.service.stream import receive_frame, send_frame
+from cbdc.service.wire import LEDGER_CALLS
+from cbdc.state.records import OfflineToken, Token
+
+_BETWEEN_TRIES_S = 0.05
+
+
+class RemotePort:
+    """A `LedgerPort` over a Unix socket. It connects when it is first asked, and again after the connection broke.
+
+    A call that breaks in the middle is made again, byte for byte, for up to ``patience_s`` seconds: all of them may
+    be made twice, and the same message gets the same receipt. Where nobody listens to begin with, a call is
+    `Unreachable` at once.
+    """
+
+    def __init__(self, path: Path, network: bytes, patience_s: float = LEDGER_ANSWER_S) -> None:
+        self.network = network
+        self._path = path
+        self._patience_s = patience_s
+        self._channel: socket.socket | None = None
+        self._turn = threading.Lock()
+
+    @property
+    def origin(self) -> str:
+        """The log's origin line. Raises WrongNetwork: this ledger is of another network than the pinned one."""
+        network, origin = self._ask("identity")
+        if network != self.network:
+            raise WrongNetwork("this is another network's ledger", found=network, wanted=self.network)
+        return str(origin)
+
+    def close(self) -> None:
+        """Hang up; a later call connects again."""
+        with self._turn:
+            self._hang_up()
+
+    # --- calls ---------------------------------------------------------------------------------
+
+    def submit(self, message: bytes) -> Receipt:
+        receipt: Receipt = self._ask("submit", message)
+        return receipt
+
+    def trust_list(self) -> bytes:
+        return bytes(self._ask("trust_list"))
+
+    def policy(self) -> Policy:
+        policy: Policy = self._ask("policy")
+        return policy
+
+    def purposes(self) -> dict[bytes, Definition]:
+        return dict(self._ask("purposes"))
+
+    def tokens_of(self, owners: Iterable[bytes]) -> dict[bytes, Token]:
+        return dict(self._ask("tokens_of", list(owners)))
+
+    def offline_of(self, owners: Iterable[bytes]) -> dict[bytes, OfflineToken]:
+        return dict(self._ask("offline_of", list(owners)))
+
+    def offline_token(self, outpoint: bytes) -> OfflineToken | None:
+        token: OfflineToken | None = self._ask("offline_token", outpoint)
+        return token
+
+    def spenders_of(self, outpoint: bytes) -> tuple[bytes, ...]:
+        return tuple(self._ask("spenders_of", outpoint))
+
+    def load_certificate(self, outpoint: bytes) -> bytes | None:
+        certificate: bytes | None = self._ask("load_certificate", outpoint)
+        return certificate
+
+    def sync_certificate(self, purse_key: bytes, challenge: bytes) -> bytes:
+        return bytes(self._ask("sync_certificate", purse_key, challenge))
+
+    def certificate_bytes(self, key: bytes) -> bytes:
+        return bytes(self._ask("certificate_bytes", key))
+
+    def claims_tiyn(self, bank: str) -> int:
+        return int(self._ask("claims_tiyn", bank))
+
+    def ledger_time_s(self) -> int:
+        return int(self._ask("ledger_time_s"))
+
+    # --- one call ------------------------------------------------------------------------------
+
+    def _ask(self, name: str, *arguments: Any) -> Any:
+        """One call and its result.
+
+        Raises:
+            TengeError: the ledger refused. Unreachable: nobody listens, or the ledger broke off and stayed away.
+            Malformed: what came back is no answer to this call.
+        """
+        with self._turn:
+            reply = self._exchange(request(name, *arguments))
+        value, error = read_answer(reply, MAX_LEDGER_ANSWER_BYTES)
+        if error is not None:
+            raise error
+        return LEDGER_CALLS[name].result(value)
+
+    def _exchange(self, body: bytes) -> bytes:
+        deadline_s: float | None = None
+        while True:
+            try:
+                if self._channel is None:
+                    self._channel = _connect(self._path)
+                deadline_s = deadline_s or time.monotonic() + self._patience_s
+                send_frame(self._channel, body)
+                reply = receive_frame(self._channel, MAX_LEDGER_ANSWER_BYTES)
+                if reply is None:
+                    raise ConnectionResetError
+            except OSError as error:
+                self._hang_up()
+                if deadline_s is None or time.monotonic() > deadline_s:
+                    raise Unreachable("the ledger does not answer", reason=type(error).__name__) from None
+                time.sleep(_BETWEEN_TRIES_S)
+            except BaseException:  # an answer that nobody waited for must not be taken for the next one's
+                self._hang_up()
+                raise
+            else:
+                return reply
+
+    def _hang_up(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+
+    def __repr__(self) -> str:
+        return f"RemotePort({self._path})"
+
+
+def _connect(path: Path) -> socket.socket:
+    channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        channel.settimeout(LEDGER_ANSWER_S)
+        channel.connect(str(path))
+    except BaseException:
+        channel.close()
+        raise
+    return channel

@@ -1,0 +1,82 @@
+"""What a scenario asks of a wallet, wherever it runs. Between two wallets only bytes cross, carried by the scenario."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from cbdc.log.receipts import Receipt
+from cbdc.purposes.definition import Definition
+from wallet.balance import Holdings
+from wallet.customer import SyncReport
+from wallet.protocol import Line
+from wallet.purse import Received, Sent
+
+
+class PlayedWallet(Protocol):
+    """A wallet on its own directory. What needs the ledger raises Unreachable while the network is cut."""
+
+    @property
+    def online_key(self) -> bytes: ...
+
+    @property
+    def purse_key(self) -> bytes: ...
+
+    def install(self, wallet_certificate: bytes, purse_certificate: bytes, trust_list: bytes) -> None: ...
+
+    # --- on the ledger -------------------------------------------------------------------------
+
+    def define_purpose(self, definition: Definition) -> bytes: ...
+
+    def grant(self, payee: bytes, amount_tiyn: int, purpose: bytes) -> int:
+        """The entry's index, as of `pay_online`."""
+
+    def pay_online(self, payee: bytes, amount_tiyn: int, purpose: bytes | None) -> int: ...
+
+    def look(self) -> None: ...
+
+    def load(self, amount_tiyn: int, purpose: bytes | None) -> None: ...
+
+    def unload(self, amount_tiyn: int, purpose: bytes | None) -> None: ...
+
+    def repay(self, purse_key: bytes, amount_tiyn: int) -> None: ...
+
+    def sync(self) -> SyncReport: ...
+
+    # --- between two purses --------------------------------------------------------------------
+
+    def invoice(self, amount_tiyn: int, lines: tuple[Line, ...]) -> bytes: ...
+
+    def pay(self, invoice: bytes, purpose: bytes | None) -> bytes: ...
+
+    def accept(self, bundle: bytes) -> bytes: ...
+
+    def finish(self, payment_id: bytes, receipt: bytes) -> None: ...
+
+    def again(self, payment_id: bytes) -> bytes: ...
+
+    def release(self, payment_id: bytes) -> bytes: ...
+
+    def take_back(self, bundle: bytes) -> bytes: ...
+
+    # --- what is in it -------------------------------------------------------------------------
+
+    def holdings(self) -> Holdings: ...
+
+    def sent(self) -> list[Sent]: ...
+
+    def received(self) -> list[Received]: ...
+
+    def evidence(self) -> list[bytes]: ...
+
+    def receipts(self) -> list[tuple[bytes, Receipt]]: ...
+
+    # --- the device ----------------------------------------------------------------------------
+
+    def copy_storage(self, path: Path) -> None:
+        """A copy of ``wallet.db``: never of the secure element."""
+
+    def be_careless(self, chance: str) -> None:
+        """From now on the purse takes what it should refuse; ``chance`` names its random numbers."""
+
+    def close(self) -> None: ...

@@ -1,0 +1,152 @@
+"""A scenario's wallet in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from cbdc.log.receipts import Receipt
+from cbdc.purposes.definition import Definition
+from wallet.balance import Holdings
+from wallet.customer import Customer, SyncReport
+from wallet.element import ElementMaker
+from wallet.port import LedgerPort
+from wallet.protocol import Line
+from wallet.purse import Received, Sent
+from wallet.scenarios.careless import CarelessPurse
+from wallet.scenarios.chance import SeededRandom
+from wallet.vault import QUICK_KDF
+
+PASSWORD: Final = "scenario"  # noqa: S105 - protects nothing: a scenario's wallets live for one run
+
+
+class LocalWallet:
+    """A `Customer` with its way to the ledger; ``port`` raises Unreachable while the network is cut."""
+
+    def __init__(self, customer: Customer, port: Callable[[], LedgerPort], seed: int) -> None:
+        self.customer = customer
+        self._port = port
+        self._seed = seed
+
+    @classmethod
+    def create(
+        cls,
+        directory: Path,
+        network: bytes,
+        seed: int,
+        chance: str,
+        clock: Callable[[], int],
+        port: Callable[[], LedgerPort],
+        element: ElementMaker,
+    ) -> LocalWallet:
+        """Make a wallet in a new directory, all its numbers from the scenario's seed and the name ``chance``."""
+        random = SeededRandom(seed, chance)
+        customer = Customer.create(
+            directory, PASSWORD, network, clock=clock, element=element, cost=QUICK_KDF, random=random
+        )
+        return cls(customer, port, seed)
+
+    @classmethod
+    def open(
+        cls,
+        directory: Path,
+        seed: int,
+        chance: str,
+        clock: Callable[[], int],
+        port: Callable[[], LedgerPort],
+        element: ElementMaker,
+    ) -> LocalWallet:
+        """Open a wallet that is there."""
+        random = SeededRandom(seed, chance)
+        return cls(Customer.open(directory, PASSWORD, clock=clock, element=element, random=random), port, seed)
+
+    @property
+    def online_key(self) -> bytes:
+        return self.customer.key.public
+
+    @property
+    def purse_key(self) -> bytes:
+        return self.customer.element.public_key
+
+    def install(self, wallet_certificate: bytes, purse_certificate: bytes, trust_list: bytes) -> None:
+        self.customer.install(wallet_certificate, purse_certificate, trust_list)
+
+    # --- on the ledger -------------------------------------------------------------------------
+
+    def define_purpose(self, definition: Definition) -> bytes:
+        return self.customer.define_purpose(self._port(), definition)
+
+    def grant(self, payee: bytes, amount_tiyn: int, purpose: bytes) -> int:
+        return self.customer.grant(self._port(), payee, amount_tiyn, purpose).index
+
+    def pay_online(self, payee: bytes, amount_tiyn: int, purpose: bytes | None) -> int:
+        return self.customer.pay(self._port(), payee, amount_tiyn, purpose=purpose).index
+
+    def look(self) -> None:
+        self.customer.look(self._port())
+
+    def load(self, amount_tiyn: int, purpose: bytes | None) -> None:
+        self.customer.load(self._port(), amount_tiyn, purpose)
+
+    def unload(self, amount_tiyn: int, purpose: bytes | None) -> None:
+        self.customer.unload(self._port(), amount_tiyn, purpose)
+
+    def repay(self, purse_key: bytes, amount_tiyn: int) -> None:
+        self.customer.repay(self._port(), purse_key, amount_tiyn)
+
+    def sync(self) -> SyncReport:
+        return self.customer.sync(self._port())
+
+    # --- between two purses --------------------------------------------------------------------
+
+    def invoice(self, amount_tiyn: int, lines: tuple[Line, ...]) -> bytes:
+        return self.customer.purse.invoice(amount_tiyn, lines)
+
+    def pay(self, invoice: bytes, purpose: bytes | None) -> bytes:
+        return self.customer.purse.pay(invoice, purpose)
+
+    def accept(self, bundle: bytes) -> bytes:
+        return self.customer.purse.accept(bundle)
+
+    def finish(self, payment_id: bytes, receipt: bytes) -> None:
+        self.customer.purse.finish(payment_id, receipt)
+
+    def again(self, payment_id: bytes) -> bytes:
+        return self.customer.purse.again(payment_id)
+
+    def release(self, payment_id: bytes) -> bytes:
+        return self.customer.purse.release(payment_id)
+
+    def take_back(self, bundle: bytes) -> bytes:
+        return self.customer.purse.take_back(bundle)
+
+    # --- what is in it -------------------------------------------------------------------------
+
+    def holdings(self) -> Holdings:
+        return self.customer.holdings()
+
+    def sent(self) -> list[Sent]:
+        return self.customer.purse.sent()
+
+    def received(self) -> list[Received]:
+        return self.customer.purse.received()
+
+    def evidence(self) -> list[bytes]:
+        return self.customer.purse.evidence()
+
+    def receipts(self) -> list[tuple[bytes, Receipt]]:
+        return self.customer.receipts()
+
+    # --- the device ----------------------------------------------------------------------------
+
+    def copy_storage(self, path: Path) -> None:
+        self.customer.vault.copy_to(path)
+
+    def be_careless(self, chance: str) -> None:
+        customer = self.customer
+        random, clock = SeededRandom(self._seed, chance), customer.purse.clock
+        customer.purse = CarelessPurse(customer.vault, customer.element, customer.network, clock, random)
+
+    def close(self) -> None:
+        self.customer.close()
