@@ -45,8 +45,8 @@ from cbdc.messages.bodies import Unload
 from tests.support import LIMITS, seed
 from tests.wallet.paper import FAR_S, PIN, Device, Paper, stolen_seed
 from tests.wallet.town import FUNDS_TIYN, Town
-from wallet.customer import Customer
 from wallet import child
+from wallet.customer import Customer
 from wallet.element import ElementProcess, SecureElement, SimulatedElement
 from wallet.element.server import Session, serve
 from wallet.element.wire import (
