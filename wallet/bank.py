@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol
 
 from cbdc.formats import certificates
 from cbdc.formats.certificates import Holder, Merchant, PurseLimits
@@ -13,11 +13,23 @@ from cbdc.messages.bodies import Enrol, Redeem, Reserve, Revoke, Transfer
 from cbdc.messages.message import Body, build
 from cbdc.policy import DAY_S
 from cbdc.service.founding import Governor
-from wallet.customer import VALID_FOR_S, Customer
+from wallet.customer import VALID_FOR_S
 from wallet.port import LedgerPort
 from wallet.selection import Coin, Selection, pick
 
 CERTIFICATE_DAYS: Final = 730
+
+
+class Enrollee(Protocol):
+    """Whoever comes to be enrolled: two public keys, and where the certificates go."""
+
+    @property
+    def online_key(self) -> bytes: ...
+
+    @property
+    def purse_key(self) -> bytes: ...
+
+    def install(self, wallet_certificate: bytes, purse_certificate: bytes, trust_list: bytes) -> None: ...
 
 
 class BankDesk:
@@ -31,7 +43,7 @@ class BankDesk:
     def enrol(
         self,
         port: LedgerPort,
-        customer: Customer,
+        customer: Enrollee,
         subject: str,
         *,
         holder: Holder = Holder.PERSON,
@@ -60,8 +72,8 @@ class BankDesk:
                 online_key=online_key,
             )
 
-        wallet = certify(customer.key.public, None, None)
-        purse = certify(customer.element.public_key, limits, customer.key.public)
+        wallet = certify(customer.online_key, None, None)
+        purse = certify(customer.purse_key, limits, customer.online_key)
         receipt = port.submit(build(Kind.ENROL, Enrol((wallet, purse)), [self.key], self.network))
         customer.install(wallet, purse, port.trust_list())
         return receipt

@@ -154,6 +154,16 @@ class Customer(OnlineWallet):
         self.purse.install(purse_certificate, trust_list)
         self.vault.put("wallet", b"certificate", wallet_certificate)
 
+    @property
+    def online_key(self) -> bytes:
+        """The current online key (public)."""
+        return self.key.public
+
+    @property
+    def purse_key(self) -> bytes:
+        """The secure element's key (public)."""
+        return self.element.public_key
+
     # --- balance -------------------------------------------------------------------------------
 
     def balance(self, port: LedgerPort | None) -> Balance:

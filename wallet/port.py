@@ -9,7 +9,7 @@ from cbdc.errors import Unreachable
 from cbdc.log.receipts import Receipt
 from cbdc.policy import Policy
 from cbdc.purposes.definition import Definition
-from cbdc.service.ledger import Ledger
+from cbdc.service.ledger import Identity, Ledger
 from cbdc.service.queries import Queries
 from cbdc.state.records import OfflineToken, Token
 
@@ -65,14 +65,12 @@ class LedgerPort(Protocol):
         """Ledger time now."""
 
 
-class LocalPort:
-    """A ledger in this process."""
+class QueriesPort:
+    """The reading half of a port, from committed state in this process."""
 
-    def __init__(self, ledger: Ledger, queries: Queries) -> None:
-        self._ledger = ledger
-        self._queries = queries
-        self.network = ledger.identity.network
-        self.origin = ledger.identity.origin
+    def __init__(self, identity: Identity, queries: Queries) -> None:
+        self.network = identity.network
+        self.origin = identity.origin
         self.trust_list = queries.trust_list
         self.policy = queries.policy
         self.purposes = queries.purposes
@@ -85,6 +83,14 @@ class LocalPort:
         self.certificate_bytes = queries.certificate_bytes
         self.claims_tiyn = queries.claims_tiyn
         self.ledger_time_s = queries.ledger_time_s
+
+
+class LocalPort(QueriesPort):
+    """A ledger in this process."""
+
+    def __init__(self, ledger: Ledger, queries: Queries) -> None:
+        super().__init__(ledger.identity, queries)
+        self._ledger = ledger
 
     def submit(self, message: bytes) -> Receipt:
         return self._ledger.submit(message).result()

@@ -38,6 +38,10 @@ class KdfCost:
     lanes: int = 4
     memory_kib: int = 65_536
 
+    def fields(self) -> list[int]:
+        """As they stand in a vault's header."""
+        return [self.iterations, self.lanes, self.memory_kib]
+
 
 QUICK_KDF: Final = KdfCost(iterations=1, lanes=1, memory_kib=64)
 """For scenarios and tests, whose passwords protect nothing."""
@@ -87,7 +91,7 @@ class Vault:
         cost = cost or KdfCost()
         salt, data_key, nonce = random(16), random(_KEY_BYTES), random(_NONCE_BYTES)
         wrapped = nonce + ChaCha20Poly1305(_stretch(password, salt, cost)).encrypt(nonce, data_key, b"data key")
-        header = cbor.encode([cost.iterations, cost.lanes, cost.memory_kib, salt, wrapped])
+        header = cbor.encode([*cost.fields(), salt, wrapped])
         db = sqlite_utils.Database(connection)
         db.table("header").create({"id": int, "value": bytes}, pk="id")
         db.table("sealed").create({"name": bytes, "space": bytes, "box": bytes}, pk="name")

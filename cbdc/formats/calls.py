@@ -1,7 +1,7 @@
 """Calls from one process to another: requests, answers and errors as canonical CBOR.
 
     request = [name: text, *arguments]
-    answer  = [true, value] / [false, code: text, message: text, {* text => int / bytes / text / bool / null}]
+    answer  = [true, value] / [false, code: text, message: text, [* [text, int / bytes / text / bool / null]]]
 
 Which requests there are, and what their arguments look like, is a table of the side that answers.
 """
@@ -14,9 +14,13 @@ from typing import Any, Final
 
 from cbdc.errors import Malformed, TengeError
 from cbdc.formats import cbor
+from cbdc.limits import MAX_NAME_CHARS
 
 MAX_ARGUMENTS: Final = 8
 """Longer than the longest list of arguments that any table has."""
+
+MAX_ERROR_VALUES: Final = 32
+"""Facts that one error carries: the longest has six."""
 
 _MOST_TEXT: Final = 1000
 """Characters of an error's text that travel: enough for a path in it."""
@@ -92,8 +96,8 @@ def read_answer(body: bytes, max_bytes: int) -> tuple[cbor.Value, TengeError | N
 
 
 def error_fields(error: TengeError) -> list[cbor.Value]:
-    """Code, text and values of an error."""
-    values = {name: _plain(value) for name, value in error.values.items()}
+    """Code, text and values of an error, the values in the order in which its text names them."""
+    values = [[name, _plain(value)] for name, value in error.values.items()]
     return [error.code, error.message[:_MOST_TEXT], values]
 
 
@@ -104,9 +108,13 @@ def error_of(fields: cbor.Value) -> TengeError:
         FormError: not an error's fields.
     """
     code, message, values = cbor.array(fields, "error", 3)
-    if type(values) is not dict or not all(type(name) is str for name in values):
-        raise Malformed("not the values of an error")
-    return _KINDS.get(str(code), TengeError)(str(message), **values)
+    facts: dict[str, object] = {}
+    for pair in cbor.array_up_to(values, "values", MAX_ERROR_VALUES):
+        name, value = cbor.array(pair, "value", 2)
+        facts[cbor.text_up_to(name, "name", MAX_NAME_CHARS)] = value
+    error = _KINDS.get(str(code), TengeError)(str(message))
+    error.values = facts
+    return error
 
 
 def _plain(value: object) -> cbor.Value:

@@ -32,7 +32,8 @@ from wallet.element import SimulatedElement
 from wallet.port import LocalPort
 from wallet.protocol import PaymentBundle
 from wallet.purse import Holding, Status
-from wallet.scenarios.economy import _PASSWORD, ManualClock
+from wallet.scenarios.chance import ManualClock
+from wallet.scenarios.wallets.local import PASSWORD
 
 LOADED_TIYN, PRICE_TIYN = 100_00, 60_00
 PAYER, PAYEE = "payer", "payee"
@@ -122,7 +123,7 @@ class Bench:
             customer.close()
         for name in (PAYER, PAYEE):
             customer = Customer.open(
-                self.directory / "wallets" / name, _PASSWORD, clock=self.clock, element=SimulatedElement
+                self.directory / "wallets" / name, PASSWORD, clock=self.clock, element=SimulatedElement
             )
             for store, vault in (("wallet", customer.vault), ("element", customer.element._vault)):
                 vault._db = Wired(vault._db, self.fuse, name, store)
@@ -237,7 +238,7 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Template]:
     directory = tmp_path_factory.mktemp("power") / "fresh"
     town = Town.found(directory, PAYER, PAYEE)
     town.close()
-    made["fresh"] = Template(directory, town.economy.ledger.identity, town.economy.clock(), {})
+    made["fresh"] = Template(directory, town.economy.identity, town.economy.clock(), {})
     bench = Bench(made["fresh"], directory.with_name("paid"), Fuse())
     for act in ("load", "invoice", "pay", "accept", "finish"):
         bench.act(act)

@@ -37,7 +37,7 @@ from tests.wallet.town import DAY_S, FUNDS_TIYN, Cable, Town
 from wallet.bank import CERTIFICATE_DAYS
 from wallet.customer import Customer
 from wallet.purse import Status
-from wallet.scenarios.economy import _PASSWORD
+from wallet.scenarios.wallets.local import PASSWORD
 from wallet.vault import QUICK_KDF
 
 Found = Callable[..., Town]
@@ -135,7 +135,7 @@ def test_nothing_a_wallet_prints_holds_a_secret(found: Found) -> None:
     dana = town["dana"]
     shown = f"{dana!r} {dana.key!r} {dana.element!r} {dana.vault!r}"
     assert not [word for word in dana.backup_words().split() if f" {word} " in f" {shown} "]
-    secret = stolen_seed(town.economy.device("dana").directory / "element.db", _PASSWORD)
+    secret = stolen_seed(town.economy.device("dana").directory / "element.db", PASSWORD)
     assert SigningKey(secret).public == dana.element.public_key
     assert secret.hex()[:8] not in shown
 
@@ -148,7 +148,7 @@ def test_a_payment_moves_money_and_its_receipt_proves_it(found: Found) -> None:
     receipt = town["dana"].pay(town.port, town["erlan"].key.public, 250_50)
     assert (town.held("dana"), town.held("erlan")) == ((FUNDS_TIYN - 250_50, 0, 0), (FUNDS_TIYN + 250_50, 0, 0))
     raw = {r.encode(): raw for raw, r in town["dana"].receipts()}[receipt.encode()]
-    operator = town.economy.ledger.identity.operator.public
+    operator = town.economy.identity.operator.public
     assert receipt.verify(raw, town.port.origin, operator).size == receipt.index + 1
     with pytest.raises(TengeError):
         receipt.verify(raw, town.port.origin, town["dana"].key.public)
@@ -160,7 +160,7 @@ def test_every_receipt_of_a_day_verifies(found: Found) -> None:
     town.pay_offline("dana", "erlan", 50_00)
     town.sync("erlan", "dana")
     town["erlan"].unload(town.port, 50_00)
-    operator = town.economy.ledger.identity.operator.public
+    operator = town.economy.identity.operator.public
     receipts = [pair for name in ("dana", "erlan") for pair in town[name].receipts()]
     assert len(receipts) == 4
     for raw, receipt in receipts:
@@ -224,12 +224,12 @@ def test_a_payment_that_cannot_be_changes_nothing(
 def test_an_offline_wallet_cannot_reach_the_ledger(found: Found) -> None:
     town = found("dana")
     device = town.economy.device("dana")
-    device.switch.is_connected = False
+    town.economy.cut(device)
     with pytest.raises(Unreachable):
-        device.switch.port()
-    assert device.customer.balance(None).online_tiyn == 0
-    device.switch.is_connected = True
-    assert device.switch.port().network == town.port.network
+        device.wallet.sync()
+    assert town["dana"].balance(None).online_tiyn == 0
+    town.economy.connect(device)
+    assert device.wallet.sync().refused == ()
 
 
 def test_history_tells_what_happened_in_order(found: Found) -> None:
@@ -655,6 +655,6 @@ def test_scenario_wallets_are_encrypted_too(found: Found) -> None:
     town.economy.close()
     written = b"".join(file.read_bytes() for file in directory.iterdir())
     assert not {word for word in words.split() if len(word) > 5 and word.encode() in written}
-    reopened = Customer.open(directory, _PASSWORD, clock=lambda: 0)
+    reopened = Customer.open(directory, PASSWORD, clock=lambda: 0)
     assert reopened.backup_words() == words
     reopened.close()

@@ -287,7 +287,8 @@ def test_it_ends_with_the_stream_wherever_that_is_cut(tmp_path: Path, cut: bytes
 
 
 def test_what_is_no_answer_is_not_taken_for_one() -> None:
-    shapes = ([], [True], [True, 1, 2], [1, 1], [False, "x"], [False, "x", "y", []], [0, "x", "y", {}], 5)
+    shapes = ([], [True], [True, 1, 2], [1, 1], [False, "x"], [False, "x", "y", {}], [0, "x", "y", []], 5)
+    shapes += ([False, "x", "y", [["a"]]], [False, "x", "y", [[1, 2]]], [False, "x", "y", [["a", 1]] * 33])
     for body in (b"", b"\xff", *map(cbor.encode, shapes)):
         with pytest.raises(FormError):
             read_answer(body)

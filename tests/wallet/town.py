@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from wallet.port import LedgerPort
 from wallet.protocol import PaymentBundle
 from wallet.scenarios import schema
 from wallet.scenarios.economy import Economy
+from wallet.scenarios.setting import OneProcess
+from wallet.scenarios.wallets import LocalWallet
 
 FUNDS_TIYN = 1_000_00
 DAY_S = 86_400
@@ -41,7 +44,7 @@ class Town:
         known = {"name": "altyn", "reserve": reserve}
         plain = [{"name": name, "bank": "altyn"} for name in wallets]
         data = {"title": "a town", "bank": [known], "wallet": plain, "policy": {"offline": offline}} | (tables or {})
-        town = cls(Economy.found(schema.parse(data), directory, element))
+        town = cls(Economy.found(schema.parse(data), directory, partial(OneProcess, element=element)))
         town.economy.issue("altyn", 100_000_00)
         for name in town.economy.devices:
             town.bank.fund(town.port, town[name].key.public, FUNDS_TIYN)
@@ -49,7 +52,9 @@ class Town:
         return town
 
     def __getitem__(self, name: str) -> Customer:
-        return self.economy.device(name).customer
+        wallet = self.economy.device(name).wallet
+        assert isinstance(wallet, LocalWallet)
+        return wallet.customer
 
     @property
     def port(self) -> LedgerPort:

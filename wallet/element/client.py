@@ -47,9 +47,8 @@ class ElementProcess:
         Raises:
             LedgerBusy: there is one already. Unreachable: the process does not answer.
         """
-        stated = None if cost is None else [cost.iterations, cost.lanes, cost.memory_kib]
         element = cls(path)
-        element.unlock("create", pin.encode(), network, stated)
+        element.unlock("create", pin.encode(), network, None if cost is None else cost.fields())
         return element
 
     @classmethod

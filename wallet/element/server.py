@@ -6,10 +6,12 @@ request at a time and ends with the stream. What is no request of ours gets a ty
 
 from __future__ import annotations
 
+import os
 import resource
 import socket
 import sqlite3
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +26,9 @@ from wallet.vault import KdfCost
 class Session:
     """One wallet's talk with the element in a file: locked until `create` or `open` gets the PIN."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, random: Callable[[int], bytes] = os.urandom) -> None:
         self._path = path
+        self._random = random
         self._element: SimulatedElement | None = None
 
     def handle(self, body: bytes) -> bytes:
@@ -51,7 +54,7 @@ class Session:
             raise RoleRefused("the element is open")
         if name == "create":
             chosen = None if cost is None else KdfCost(*cost)
-            self._element = SimulatedElement.create(self._path, pin, network, cost=chosen)
+            self._element = SimulatedElement.create(self._path, pin, network, cost=chosen, random=self._random)
         else:
             self._element = SimulatedElement.open(self._path, pin)
         return self._element.public_key
@@ -76,10 +79,9 @@ def serve(channel: socket.socket, session: Session) -> None:
         send_frame(channel, session.handle(body))
 
 
-def main() -> int:
-    """Serve the wallet at the other end of standard input."""
+def run(session: Session) -> int:
+    """Serve the wallet at the other end of standard input; the exit status."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold the key
-    session = Session(Path(sys.argv[1]))
     with socket.socket(fileno=sys.stdin.fileno()) as channel:
         try:
             serve(channel, session)
@@ -91,4 +93,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(Session(Path(sys.argv[1]))))

@@ -11,12 +11,18 @@ class SeededRandom:
     """A byte stream that depends on the scenario's seed and a name only."""
 
     def __init__(self, seed: int, name: str) -> None:
+        self.seed = seed
+        self.name = name
         self._state = hashlib.sha256(f"tenge scenario {seed} {name}".encode()).digest()
         self._count = 0
 
     def __call__(self, length: int) -> bytes:
         self._count += 1
         return hashlib.shake_256(self._state + self._count.to_bytes(8, "big")).digest(length)
+
+    def another(self, name: str) -> SeededRandom:
+        """A stream of another name from the same seed."""
+        return SeededRandom(self.seed, name)
 
 
 class ManualClock:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
@@ -18,87 +17,37 @@ from cbdc.messages.bodies import Sweep
 from cbdc.messages.message import build
 from cbdc.purposes.definition import Definition, MarkRule
 from cbdc.service.founding import Governor
-from cbdc.service.ledger import Identity, Ledger, LedgerDied
+from cbdc.service.ledger import Identity
 from cbdc.service.queries import Queries
-from cbdc.store.sqlite import SqliteStore
+from wallet.balance import Balance, Holdings, balance_of, totals
 from wallet.bank import BankDesk
-from wallet.customer import Balance, Customer
-from wallet.element import ElementMaker, SimulatedElement
-from wallet.port import LedgerPort, LocalPort, Switch
+from wallet.customer import Customer
+from wallet.port import LedgerPort
 from wallet.scenarios.broken_element import BrokenElement, copy_storage
-from wallet.scenarios.careless import CarelessPurse
+from wallet.scenarios.chance import DeviceClock, ManualClock, SeededRandom, business_number
 from wallet.scenarios.conditions import condition_of
 from wallet.scenarios.schema import PurposeSpec, Scenario, WalletSpec
-from wallet.vault import QUICK_KDF
+from wallet.scenarios.setting import Founding, OneProcess, Setting, SettingMaker
+from wallet.scenarios.setting.ledger_process import OPERATOR_CHANCE
+from wallet.scenarios.wallets import PlayedWallet
+from wallet.scenarios.wallets.local import PASSWORD
 
 NETWORK_NAME: Final = "Digital Tenge"
 OPERATOR_NAME: Final = "KISC"
-_PASSWORD: Final = "scenario"  # noqa: S105 - protects nothing: a scenario's wallets live for one run
 _HOLDERS: Final = {"person": Holder.PERSON, "merchant": Holder.MERCHANT, "sponsor": Holder.SPONSOR}
-
-
-class SeededRandom:
-    """A byte stream that depends on the scenario's seed and a name only."""
-
-    def __init__(self, seed: int, name: str) -> None:
-        self._state = hashlib.sha256(f"tenge scenario {seed} {name}".encode()).digest()
-        self._count = 0
-
-    def __call__(self, length: int) -> bytes:
-        self._count += 1
-        return hashlib.shake_256(self._state + self._count.to_bytes(8, "big")).digest(length)
-
-
-class ManualClock:
-    """Ledger time and the devices' clocks: they move when a scenario says so."""
-
-    def __init__(self, now_s: int) -> None:
-        self.now_s = now_s
-
-    def __call__(self) -> int:
-        return self.now_s
-
-
-@dataclass
-class DeviceClock:
-    """One device's clock: the economy's, and by how much it is wrong (seconds)."""
-
-    right: ManualClock
-    skew_s: int = 0
-
-    def __call__(self) -> int:
-        return self.right() + self.skew_s
-
-
-class CrashPoint:
-    """Lets the ledger die once at a named place."""
-
-    def __init__(self) -> None:
-        self.armed: str | None = None
-
-    def before_commit(self) -> None:
-        self._maybe_die("before_commit")
-
-    def after_commit(self) -> None:
-        self._maybe_die("after_commit")
-
-    def _maybe_die(self, here: str) -> None:
-        if self.armed == here:
-            self.armed = None
-            raise LedgerDied
 
 
 @dataclass
 class Device:
-    """A wallet in the economy: its directory, its network switch, and whose it is (for a clone, the original's)."""
+    """A wallet in the economy: its directory, its network, and whose it is (for a clone, the original's)."""
 
     name: str
     spec: WalletSpec
     directory: Path
-    customer: Customer
-    switch: Switch
+    wallet: PlayedWallet
     clock: DeviceClock
     original: str = ""
+    is_connected: bool = True
     is_lost: bool = False
     is_careless: bool = False
 
@@ -114,8 +63,6 @@ class Economy:
     scenario: Scenario
     directory: Path
     clock: ManualClock
-    element: ElementMaker = SimulatedElement
-    crash_point: CrashPoint = field(default_factory=CrashPoint)
     banks: dict[str, BankDesk] = field(default_factory=dict)
     devices: dict[str, Device] = field(default_factory=dict)
     purposes: dict[str, bytes] = field(default_factory=dict)
@@ -125,57 +72,58 @@ class Economy:
         self._random: Callable[[str], SeededRandom] = lambda name: SeededRandom(seed, name)
         self._nonces = self._random("governor nonces")
         self.governor = Governor.from_seed(self._random("governor")(32))
-        self._operator = SigningKey(self._random("operator")(32))
-        self._identity = Identity(self.governor.network, NETWORK_NAME, self._operator)
-        self.ledger_path = self.directory / "ledger" / "ledger.db"
-        self.ledger: Ledger
-        self.queries: Queries
-        self.restarts = 0
+        operator = SigningKey(self._random(OPERATOR_CHANCE)(32))
+        self.identity = Identity(self.governor.network, NETWORK_NAME, operator)
+        self.founding = Founding(self.directory, seed, self.identity, self.clock)
+        self.setting: Setting
         self._openings = 0
 
     # --- opening -------------------------------------------------------------------------------
 
     @classmethod
-    def found(cls, scenario: Scenario, directory: Path, element: ElementMaker = SimulatedElement) -> Economy:
-        """Found the network and everybody in it, before the first step; elements in this process unless told else."""
-        economy = cls(scenario, directory, ManualClock(scenario.start_s), element)
-        economy._start(SqliteStore.create(economy.ledger_path))
-        governor, now_s = economy.governor, scenario.start_s
-        (economy.ledger_path.parent / "root.pub").write_text(governor.network.hex() + "\n", encoding="ascii")
-        genesis = governor.genesis(NETWORK_NAME, OPERATOR_NAME, economy._operator.public, scenario.policy, now_s)
-        economy.port.submit(genesis)
-        for bank in scenario.banks:
-            economy._admit(bank.name, bank.reserve_tiyn)
-        for wallet in scenario.wallets:
-            economy._open_wallet(wallet)
-        for purpose in scenario.purposes:
-            economy._define(purpose)
-        for device in economy.devices.values():
-            device.customer.sync(economy.port)
+    def found(cls, scenario: Scenario, directory: Path, setting: SettingMaker = OneProcess) -> Economy:
+        """Found the network and everybody in it, before the first step; in this process unless told else."""
+        economy = cls(scenario, directory, ManualClock(scenario.start_s))
+        economy.setting = setting(economy.founding)
+        try:
+            economy._found_all()
+        except BaseException:
+            economy.close()
+            raise
         return economy
 
-    def _start(self, store: SqliteStore) -> None:
-        self.ledger = Ledger(store, self._identity, clock=self.clock, faults=self.crash_point)
-        self.queries = Queries(SqliteStore.read(self.ledger_path), self._identity, self.clock)
-
-    def restart(self) -> None:
-        """Open the ledger again after it died."""
-        self.ledger.close()
-        self.queries.close()
-        self.restarts += 1
-        self._start(SqliteStore.open(self.ledger_path))
+    def _found_all(self) -> None:
+        scenario, governor = self.scenario, self.governor
+        (self.ledger_path.parent / "root.pub").write_text(governor.network.hex() + "\n", encoding="ascii")
+        operator = self.identity.operator.public
+        genesis = governor.genesis(NETWORK_NAME, OPERATOR_NAME, operator, scenario.policy, scenario.start_s)
+        self.port.submit(genesis)
+        for bank in scenario.banks:
+            self._admit(bank.name, bank.reserve_tiyn)
+        for wallet in scenario.wallets:
+            self._open_wallet(wallet)
+        for purpose in scenario.purposes:
+            self._define(purpose)
+        for device in self.devices.values():
+            device.wallet.sync()
 
     def close(self) -> None:
         """Let go of every file."""
-        for device in self.devices.values():
-            device.customer.close()
-        self.ledger.close()
-        self.queries.close()
+        self.setting.close()
+
+    @property
+    def ledger_path(self) -> Path:
+        return self.founding.ledger_path
 
     @property
     def port(self) -> LedgerPort:
-        """The way to the ledger; a message that meets a dying ledger is handed in again, byte for byte."""
-        return _RetryingPort(self)
+        """The institutions' way to the ledger."""
+        return self.setting.port
+
+    @property
+    def queries(self) -> Queries:
+        """The committed state, for whoever looks on."""
+        return self.setting.queries
 
     def _admit(self, name: str, reserve_tiyn: int) -> None:
         key = SigningKey(self._random(f"bank {name}")(32))
@@ -187,37 +135,30 @@ class Economy:
             desk.top_up(self.port, reserve_tiyn)
 
     def _open_wallet(self, spec: WalletSpec) -> None:
-        directory = self.directory / "wallets" / spec.name
-        random, clock = self._random(f"wallet {spec.name}"), DeviceClock(self.clock)
-        customer = Customer.create(
-            directory,
-            _PASSWORD,
-            self.governor.network,
-            clock=clock,
-            element=self.element,
-            cost=QUICK_KDF,
-            random=random,
-        )
+        clock = DeviceClock(self.clock)
+        wallet = self.setting.create_wallet(spec.name, f"wallet {spec.name}", clock)
         merchant = None
         if spec.kind == "merchant":
-            merchant = Merchant(spec.bin or business_number(random), spec.mcc, spec.kato)
+            number = spec.bin or business_number(self._random(f"bin {spec.name}"))
+            merchant = Merchant(number, spec.mcc, spec.kato)
         self.bank(spec.bank).enrol(
-            self.port, customer, spec.name, holder=_HOLDERS[spec.kind], merchant=merchant, tier=spec.tier
+            self.port, wallet, spec.name, holder=_HOLDERS[spec.kind], merchant=merchant, tier=spec.tier
         )
-        self.devices[spec.name] = Device(spec.name, spec, directory, customer, Switch(lambda: self.port), clock)
+        directory = self.founding.wallet_directory(spec.name)
+        self.devices[spec.name] = Device(spec.name, spec, directory, wallet, clock)
 
     def _define(self, spec: PurposeSpec) -> None:
-        sponsor = self.device(spec.sponsor).customer
+        sponsor = self.device(spec.sponsor).wallet
         definition = Definition(
             name=spec.name,
             titles=spec.titles,
-            sponsor=sponsor.key.public,
-            return_to=self.device(spec.return_to).customer.key.public,
+            sponsor=sponsor.online_key,
+            return_to=self.device(spec.return_to).wallet.online_key,
             condition=condition_of(spec.allow, self.account),
             mark=MarkRule(spec.mark),
             expires_s=spec.expires_s,
         )
-        self.purposes[spec.name] = sponsor.define_purpose(self.port, definition)
+        self.purposes[spec.name] = sponsor.define_purpose(definition)
 
     # --- names ---------------------------------------------------------------------------------
 
@@ -237,9 +178,12 @@ class Economy:
 
     def balance(self, name: str) -> Balance:
         """What a wallet has; of a lost device, what the ledger knows."""
-        wallet = self.wallet(name)
-        customer = wallet.customer
-        return customer.balance_without_device(self.port) if wallet.is_lost else customer.balance(self.port)
+        device = self.wallet(name)
+        holdings = device.wallet.holdings()
+        if device.is_lost:
+            leaves = self.port.offline_of([device.wallet.purse_key])
+            holdings = Holdings(holdings.keys, totals(leaves.values()), 0, None)
+        return balance_of(holdings, self.port)
 
     def purpose(self, name: str | None) -> bytes | None:
         return None if name is None else _named(self.purposes, name, "purpose")
@@ -267,39 +211,44 @@ class Economy:
         until_s = self.clock.now_s + span_s
         swept = 0
         while due := self.queries.due(until_s, MAX_SWEEP):
-            self.clock.now_s = max(self.clock.now_s, due[0][0])
+            self.setting.set_time(max(self.clock.now_s, due[0][0]))
             names = [name for at_s, name in due if at_s <= self.clock.now_s]
             self.port.submit(build(Kind.SWEEP, Sweep(tuple(names)), [], self.governor.network))
             swept += len(names)
-        self.clock.now_s = until_s
+        self.setting.set_time(until_s)
         return swept
 
     # --- devices -------------------------------------------------------------------------------
 
+    def connect(self, device: Device) -> None:
+        """Give a device its network back."""
+        device.is_connected = True
+        self.setting.connect(device.name)
+
+    def cut(self, device: Device) -> None:
+        """Take a device's network away."""
+        device.is_connected = False
+        self.setting.cut(device.name)
+
     def reopen(self, device: Device) -> None:
         """Open a device's files again after they were replaced."""
-        random = self._fresh_random(device.name)
-        device.customer = Customer.open(
-            device.directory, _PASSWORD, clock=device.clock, random=random, element=self.element
-        )
+        device.wallet = self.setting.open_wallet(device.name, self._fresh_chance(device.name), device.clock)
         if device.is_careless:
             self.make_careless(device)
 
     def make_careless(self, device: Device) -> None:
         """From now on the device's purse accepts what it should refuse."""
         device.is_careless = True
-        customer = device.customer
-        random = self._fresh_random(device.name)
-        customer.purse = CarelessPurse(customer.vault, customer.element, customer.network, device.clock, random)
+        device.wallet.be_careless(self._fresh_chance(device.name))
 
-    def _fresh_random(self, name: str) -> SeededRandom:
+    def _fresh_chance(self, name: str) -> str:
         """Chance for a purse that was opened again: from the seed, and never the same numbers twice."""
         self._openings += 1
-        return self._random(f"wallet {name} opened {self._openings}")
+        return f"wallet {name} opened {self._openings}"
 
     def copy_device(self, device: Device, directory: Path, *, element: bool) -> None:
         """Copy a device's storage; with ``element`` its secure element too, which no sound element allows."""
-        device.customer.vault.copy_to(directory / "wallet.db")
+        device.wallet.copy_storage(directory / "wallet.db")
         if element:
             copy_storage(device.directory / "element.db", directory / "element.db")
 
@@ -308,53 +257,22 @@ class Economy:
         device = self.device(name)
         if as_name in self.devices:
             raise Malformed("there is a wallet of this name", found=as_name)
-        directory = self.directory / "wallets" / as_name
+        directory = self.founding.wallet_directory(as_name)
         self.copy_device(device, directory, element=True)
         clock = DeviceClock(self.clock, device.clock.skew_s)
-        random = self._fresh_random(as_name)
-        customer = Customer.open(directory, _PASSWORD, clock=clock, random=random, element=self.element)
-        switch = Switch(lambda: self.port)
-        switch.is_connected = device.switch.is_connected
-        self.devices[as_name] = Device(as_name, device.spec, directory, customer, switch, clock, original=device.owner)
+        wallet = self.setting.open_wallet(as_name, self._fresh_chance(as_name), clock)
+        clone = Device(as_name, device.spec, directory, wallet, clock, original=device.owner)
+        self.devices[as_name] = clone
+        if not device.is_connected:
+            self.cut(clone)
 
     def open_copy(self, device: Device, directory: Path) -> tuple[Customer, SigningKey]:
         """A throw-away copy of a device for forging on, and the key of its opened element."""
         self.copy_device(device, directory, element=True)
-        opened = BrokenElement.open(directory / "element.db", _PASSWORD)
+        opened = BrokenElement.open(directory / "element.db", PASSWORD)
         key = opened.steal_key()
         opened.close()
-        return Customer.open(directory, _PASSWORD, clock=device.clock, element=BrokenElement), key
-
-
-class _RetryingPort(LocalPort):
-    """Hands the same bytes in again after the ledger has died and was started anew."""
-
-    def __init__(self, economy: Economy) -> None:
-        super().__init__(economy.ledger, economy.queries)
-        self._economy = economy
-
-    def submit(self, message: bytes) -> Receipt:
-        try:
-            return self._economy.ledger.submit(message).result()
-        except Unreachable:
-            self._economy.restart()
-            super().__init__(self._economy.ledger, self._economy.queries)
-            return self._economy.ledger.submit(message).result()
-
-
-def business_number(random: Callable[[int], bytes]) -> str:
-    """A BIN with its check digit: the sum with weights 1..11 modulo 11, and with 3..11, 1, 2 where that gives 10."""
-    while True:
-        digits = [byte % 10 for byte in random(11)]
-        check = _weighted(digits, range(1, 12))
-        if check == 10:
-            check = _weighted(digits, (3, 4, 5, 6, 7, 8, 9, 10, 11, 1, 2))
-        if check < 10:
-            return "".join(map(str, [*digits, check]))
-
-
-def _weighted(digits: list[int], weights: Iterable[int]) -> int:
-    return sum(digit * weight for digit, weight in zip(digits, weights, strict=True)) % 11
+        return Customer.open(directory, PASSWORD, clock=device.clock, element=BrokenElement), key
 
 
 T = TypeVar("T")

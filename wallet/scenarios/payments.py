@@ -88,8 +88,8 @@ class Payments:
 
     def _states(self, payment: Payment, payment_id: bytes) -> tuple[Status, Holding | None]:
         """What the two purses say; a forged payment is known to its payee alone."""
-        sent = self._economy.wallet(payment.payer).customer.purse.sent()
-        received = self._economy.wallet(payment.payee).customer.purse.received()
+        sent = self._economy.wallet(payment.payer).wallet.sent()
+        received = self._economy.wallet(payment.payee).wallet.received()
         payee = next((held.state for held in received if held.id == payment_id), None)
         unknown = Status.PENDING if payee is None else Status.ACCEPTED
         return next((made.status for made in sent if made.id == payment_id), unknown), payee

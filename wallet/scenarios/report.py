@@ -104,7 +104,7 @@ def conclude(economy: Economy, results: list[StepResult], names: dict[bytes, str
     forks, proofs_hold = _forks(economy)
     receipts, receipts_hold = _receipts(economy)
     note = economy.queries.latest_checkpoint() or ""
-    latest = checkpoint.verify(note, economy.ledger.identity.origin, economy.ledger.identity.operator.public)
+    latest = checkpoint.verify(note, economy.identity.origin, economy.identity.operator.public)
     return Report(
         title=economy.scenario.title,
         steps=tuple(results),
@@ -178,10 +178,10 @@ def _routes(economy: Economy, names: dict[bytes, str]) -> tuple[Move, ...]:
 
 
 def _receipts(economy: Economy) -> tuple[int, bool]:
-    identity = economy.ledger.identity
+    identity = economy.identity
     count, hold = 0, True
     for device in economy.devices.values():
-        for raw, receipt in device.customer.receipts():
+        for raw, receipt in device.wallet.receipts():
             try:
                 receipt.verify(raw, identity.origin, identity.operator.public)
             except TengeError:

@@ -166,7 +166,7 @@ class _Tracer:
         """What devices signed or took and the ledger has not seen; a payee's refusal or release is the last word."""
         last_words: dict[bytes, str] = {}
         for device in self._economy.devices.values():
-            purse = device.customer.purse
+            purse = device.wallet
             sent = purse.sent()
             self._status |= {payment.id: payment.status.value for payment in sent}
             last_words |= {

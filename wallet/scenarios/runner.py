@@ -18,6 +18,7 @@ from wallet.scenarios.forging import forge
 from wallet.scenarios.payments import Payment, Payments
 from wallet.scenarios.report import Report, conclude
 from wallet.scenarios.schema import Scenario, Step, span_of
+from wallet.scenarios.setting import OneProcess, SettingMaker
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +44,17 @@ def play(
     directory: Path,
     on_step: OnStep | None = None,
     on_payment: Callable[[bytes], None] | None = None,
+    setting: SettingMaker = OneProcess,
 ) -> Report:
     """Play a scenario in an empty directory; the ledger and the wallets stay there.
 
-    ``on_step`` is told of every step, ``on_payment`` gets the bytes of every offline PAYMENT that was emitted.
+    ``on_step`` is told of every step, ``on_payment`` gets the bytes of every offline PAYMENT that was emitted;
+    ``setting`` says whether ledger and wallets run in this process or each in one of its own: the report is the same.
 
     Raises:
         TengeError: the economy itself could not be founded. A failing step is in the report instead.
     """
-    economy = Economy.found(scenario, directory)
+    economy = Economy.found(scenario, directory, setting)
     try:
         player = _Player(economy, on_payment)
         results = []
@@ -85,6 +88,7 @@ class _Player:
             action = _ACTIONS.get(step.do)
             if action is None:
                 raise Malformed("this step is not there yet", found=step.do)
+            self.economy.setting.rest()
             detail = action(self, step)
             ok = step.refused is None
             if not ok:
@@ -108,8 +112,8 @@ class _Player:
         supply = self.economy.queries.supply()
         if step.do == "sync":
             return supply
-        purses = {name: d.customer.purse for name, d in self.economy.devices.items()}
-        held = {name: purse.balance_tiyn() + purse.pending_tiyn() for name, purse in purses.items()}
+        holdings = {name: device.wallet.holdings() for name, device in self.economy.devices.items()}
+        held = {name: found.offline_tiyn + found.pending_tiyn for name, found in holdings.items()}
         return held, supply, self.economy.queries.latest_checkpoint()
 
     # --- money ---------------------------------------------------------------------------------
@@ -125,7 +129,7 @@ class _Player:
 
     def fund(self, step: Step) -> str:
         payee = self.economy.device(step.text("to"))
-        self.economy.bank(step.text("from")).fund(self.economy.port, payee.customer.key.public, step.amount_tiyn())
+        self.economy.bank(step.text("from")).fund(self.economy.port, payee.wallet.online_key, step.amount_tiyn())
         return f"{step.text('from')} hands {_show(step)} to {payee.name}"
 
     def reserve(self, step: Step) -> str:
@@ -135,7 +139,7 @@ class _Player:
     def grant(self, step: Step) -> str:
         sponsor, payee = self.economy.device(step.text("from")), self.economy.device(step.text("to"))
         purpose = self.economy.purpose(step.text("purpose")) or b""
-        sponsor.customer.grant(sponsor.switch.port(), payee.customer.key.public, step.amount_tiyn(), purpose)
+        sponsor.wallet.grant(payee.wallet.online_key, step.amount_tiyn(), purpose)
         return f"{sponsor.name} grants {_show(step)} for {step.text('purpose')} to {payee.name}"
 
     # --- paying --------------------------------------------------------------------------------
@@ -146,7 +150,7 @@ class _Player:
             raise Malformed("this privacy level is not there yet", found=str(step.fields["privacy"]))
         what = self._forgeries.pop(payer.name, None)
         lost = self._lost.pop(str(step.fields.get("as")), set())
-        is_online = what is None and payer.switch.is_connected and payee.switch.is_connected
+        is_online = what is None and payer.is_connected and payee.is_connected
         if is_online and lost:
             raise Malformed("a payment on the ledger has no such message", found=", ".join(sorted(lost)))
         try:
@@ -159,20 +163,18 @@ class _Player:
 
     def _pay_online(self, step: Step, payer: Device, payee: Device) -> str:
         purpose = self.economy.purpose(step.fields.get("purpose"))
-        key = payee.customer.key.public
-        receipt = payer.customer.pay(payer.switch.port(), key, step.amount_tiyn(), purpose=purpose)
-        payee.customer.look(payee.switch.port())
-        self.payments.note(step, Payment(payer.name, payee.name, step.amount_tiyn(), online_entry=receipt.index))
-        return f"{payer.name} pays {payee.name} {_show(step)} on the ledger, entry {receipt.index}"
+        entry = payer.wallet.pay_online(payee.wallet.online_key, step.amount_tiyn(), purpose)
+        payee.wallet.look()
+        self.payments.note(step, Payment(payer.name, payee.name, step.amount_tiyn(), online_entry=entry))
+        return f"{payer.name} pays {payee.name} {_show(step)} on the ledger, entry {entry}"
 
     def _pay_offline(self, step: Step, payer: Device, payee: Device, what: str | None, lost: set[str]) -> str:
-        payer_purse, payee_purse = payer.customer.purse, payee.customer.purse
-        invoice = payee_purse.invoice(step.amount_tiyn(), _lines(step))
+        invoice = payee.wallet.invoice(step.amount_tiyn(), _lines(step))
         if "invoice" in lost:
             return f"{payee.name}'s invoice never arrives: nothing is paid"
         invoice = _carried(invoice)
         if what is None:
-            bundle = payer_purse.pay(invoice, self.economy.purpose(step.fields.get("purpose")))
+            bundle = payer.wallet.pay(invoice, self.economy.purpose(step.fields.get("purpose")))
         else:
             bundle = self._forged(payer, invoice, what)
         if what is None:
@@ -181,13 +183,13 @@ class _Player:
                 self._on_payment(bundle)
         if "payment" in lost:
             return f"{payer.name} pays {payee.name} {_show(step)}, but the payment never arrives"
-        receipt = payee_purse.accept(_carried(bundle))
+        receipt = payee.wallet.accept(_carried(bundle))
         if what is not None:
             self._note_offline(step, payer, payee, bundle)
             return f"{payee.name} took a forged payment ({what})"
         if "receipt" in lost:
             return f"{payer.name} pays {payee.name} {_show(step)}, but the receipt never arrives"
-        payer_purse.finish(self.payments.id_of(bundle), _carried(receipt))
+        payer.wallet.finish(self.payments.id_of(bundle), _carried(receipt))
         hop = self.payments.terms_of(bundle).hop
         return f"{payer.name} pays {payee.name} {_show(step)} offline, hop {hop}, {len(bundle)} bytes"
 
@@ -205,15 +207,15 @@ class _Player:
     def resend(self, step: Step) -> str:
         payment, payment_id = self.payments.offline_payment(step.text("payment"))
         payer, payee = self.economy.device(payment.payer), self.economy.device(payment.payee)
-        bundle = payer.customer.purse.again(payment_id)
-        receipt = payee.customer.purse.accept(_carried(bundle))
-        payer.customer.purse.finish(payment_id, _carried(receipt))
+        bundle = payer.wallet.again(payment_id)
+        receipt = payee.wallet.accept(_carried(bundle))
+        payer.wallet.finish(payment_id, _carried(receipt))
         return f"{payer.name} shows {payee.name} the same {len(bundle)} bytes again"
 
     def release(self, step: Step) -> str:
         payment, payment_id = self.payments.offline_payment(step.text("payment"))
         payer, payee = self.economy.device(payment.payer), self.economy.device(payment.payee)
-        payer.customer.purse.take_back(_carried(payee.customer.purse.release(payment_id)))
+        payer.wallet.take_back(_carried(payee.wallet.release(payment_id)))
         return f"{payee.name} signs {show_tenge(payment.amount_tiyn)} back to {payer.name}"
 
     def _forged(self, payer: Device, invoice: bytes, what: str) -> bytes:
@@ -228,19 +230,18 @@ class _Player:
     def load(self, step: Step) -> str:
         device = self.economy.device(step.text("wallet"))
         purpose = self.economy.purpose(step.fields.get("purpose"))
-        device.customer.load(device.switch.port(), step.amount_tiyn(), purpose)
+        device.wallet.load(step.amount_tiyn(), purpose)
         return f"{device.name} loads {_show(step)} into the purse"
 
     def unload(self, step: Step) -> str:
         device = self.economy.device(step.text("wallet"))
         purpose = self.economy.purpose(step.fields.get("purpose"))
-        device.customer.unload(device.switch.port(), step.amount_tiyn(), purpose)
+        device.wallet.unload(step.amount_tiyn(), purpose)
         return f"{device.name} unloads {_show(step)} from the purse"
 
     def repay(self, step: Step) -> str:
         device = self.economy.wallet(step.text("wallet"))
-        purse_key = device.customer.element.public_key
-        device.customer.repay(device.switch.port(), purse_key, step.amount_tiyn())
+        device.wallet.repay(device.wallet.purse_key, step.amount_tiyn())
         return f"{device.name} pays {_show(step)} of its debt"
 
     # --- network -------------------------------------------------------------------------------
@@ -253,15 +254,19 @@ class _Player:
 
     def _switch(self, step: Step, *, connected: bool) -> str:
         for name in step.names("wallets"):
-            self.economy.device(name).switch.is_connected = connected
+            device = self.economy.device(name)
+            if connected:
+                self.economy.connect(device)
+            else:
+                self.economy.cut(device)
         return f"{', '.join(step.names('wallets'))}: network {'back' if connected else 'cut'}"
 
     def sync(self, step: Step) -> str:
         reports, refusals = [], []
         for name in step.names("wallets"):
             device = self.economy.device(name)
-            report = device.customer.sync(device.switch.port())
-            device.customer.look(device.switch.port())
+            report = device.wallet.sync()
+            device.wallet.look()
             refusals += [error for _, error in report.refusals]
             extra = f", {report.disputed} disputed" if report.disputed else ""
             extra += "".join(f", refused: {code}" for code in sorted({code for _, code in report.refused}))
@@ -283,7 +288,7 @@ class _Player:
         device, label = self.economy.device(step.text("wallet")), step.text("to")
         if label not in self._backups:
             raise Malformed("no such backup", found=label)
-        device.customer.close()
+        device.wallet.close()
         for suffix in ("", "-wal", "-shm"):
             (device.directory / f"wallet.db{suffix}").unlink(missing_ok=True)
         (device.directory / "wallet.db").write_bytes((self._backups[label] / "wallet.db").read_bytes())
@@ -317,7 +322,7 @@ class _Player:
     def _deny(self, step: Step, reason: str) -> str:
         wallet = self.economy.wallet(step.text("wallet"))
         desk = self.economy.bank(wallet.spec.bank)
-        desk.revoke(self.economy.port, wallet.customer.element.public_key, reason)
+        desk.revoke(self.economy.port, wallet.wallet.purse_key, reason)
         return f"{wallet.name}'s purse is on the deny-list: {reason}"
 
     # --- time, faults, expectations --------------------------------------------------------------
@@ -336,7 +341,7 @@ class _Player:
         at = step.text("at")
         if at not in ("before_commit", "after_commit"):
             raise Malformed("a crash is before_commit or after_commit", found=at)
-        self.economy.crash_point.armed = at
+        self.economy.setting.crash_next(at)
         return f"the ledger will die {at.replace('_', ' ')} in the next step and be started again"
 
     def expect(self, step: Step) -> str:

@@ -24,42 +24,39 @@ PASSWORD: Final = "scenario"  # noqa: S105 - protects nothing: a scenario's wall
 class LocalWallet:
     """A `Customer` with its way to the ledger; ``port`` raises Unreachable while the network is cut."""
 
-    def __init__(self, customer: Customer, port: Callable[[], LedgerPort], seed: int) -> None:
+    def __init__(self, customer: Customer, port: Callable[[], LedgerPort], random: SeededRandom) -> None:
         self.customer = customer
         self._port = port
-        self._seed = seed
+        self._random = random
 
     @classmethod
     def create(
         cls,
         directory: Path,
         network: bytes,
-        seed: int,
-        chance: str,
         clock: Callable[[], int],
         port: Callable[[], LedgerPort],
         element: ElementMaker,
+        random: SeededRandom,
     ) -> LocalWallet:
-        """Make a wallet in a new directory, all its numbers from the scenario's seed and the name ``chance``."""
-        random = SeededRandom(seed, chance)
+        """Make a wallet in a new directory."""
         customer = Customer.create(
             directory, PASSWORD, network, clock=clock, element=element, cost=QUICK_KDF, random=random
         )
-        return cls(customer, port, seed)
+        return cls(customer, port, random)
 
     @classmethod
     def open(
         cls,
         directory: Path,
-        seed: int,
-        chance: str,
         clock: Callable[[], int],
         port: Callable[[], LedgerPort],
         element: ElementMaker,
+        random: SeededRandom,
     ) -> LocalWallet:
         """Open a wallet that is there."""
-        random = SeededRandom(seed, chance)
-        return cls(Customer.open(directory, PASSWORD, clock=clock, element=element, random=random), port, seed)
+        customer = Customer.open(directory, PASSWORD, clock=clock, element=element, random=random)
+        return cls(customer, port, random)
 
     @property
     def online_key(self) -> bytes:
@@ -144,8 +141,8 @@ class LocalWallet:
         self.customer.vault.copy_to(path)
 
     def be_careless(self, chance: str) -> None:
-        customer = self.customer
-        random, clock = SeededRandom(self._seed, chance), customer.purse.clock
+        customer, random = self.customer, self._random.another(chance)
+        clock = customer.purse.clock
         customer.purse = CarelessPurse(customer.vault, customer.element, customer.network, clock, random)
 
     def close(self) -> None:

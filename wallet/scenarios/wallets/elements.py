@@ -1,0 +1,84 @@
+"""Secure elements whose key comes from the scenario's seed: in this process, or in one of their own.
+
+A real element draws its key itself; here the same file must give the same roots.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar
+
+from wallet.element import ElementProcess, SimulatedElement
+from wallet.element.server import Session, run
+from wallet.scenarios.chance import SeededRandom
+from wallet.vault import KdfCost
+
+
+def element_chance(chance: str) -> str:
+    """The name of an element's random numbers beside its wallet's."""
+    return f"{chance} element"
+
+
+class SeededElements:
+    """Makes and opens elements in this process."""
+
+    def __init__(self, random: SeededRandom) -> None:
+        self._random = random
+
+    def create(
+        self,
+        path: Path,
+        pin: str,
+        network: bytes,
+        *,
+        cost: KdfCost | None = None,
+        random: Callable[[int], bytes] = os.urandom,  # noqa: ARG002 - an element has numbers of its own
+    ) -> SimulatedElement:
+        return SimulatedElement.create(path, pin, network, cost=cost, random=self._random)
+
+    def open(self, path: Path, pin: str) -> SimulatedElement:
+        return SimulatedElement.open(path, pin)
+
+
+class SeededElementProcess(ElementProcess):
+    """An element in a process of its own, started with the seed and the name of its numbers."""
+
+    MODULE: ClassVar[str] = "wallet.scenarios.wallets.elements"
+
+
+class SeededElementProcesses:
+    """Makes and opens elements in processes of their own."""
+
+    def __init__(self, random: SeededRandom) -> None:
+        self._arguments = (str(random.seed), random.name)
+
+    def create(
+        self,
+        path: Path,
+        pin: str,
+        network: bytes,
+        *,
+        cost: KdfCost | None = None,
+        random: Callable[[int], bytes] = os.urandom,  # noqa: ARG002 - an element has numbers of its own
+    ) -> SeededElementProcess:
+        element = SeededElementProcess(path, *self._arguments)
+        element.unlock("create", pin.encode(), network, None if cost is None else cost.fields())
+        return element
+
+    def open(self, path: Path, pin: str) -> SeededElementProcess:
+        element = SeededElementProcess(path, *self._arguments)
+        element.unlock("open", pin.encode())
+        return element
+
+
+def main() -> int:
+    """Serve the wallet at the other end of standard input."""
+    path, seed, name = sys.argv[1:]
+    return run(Session(Path(path), SeededRandom(int(seed), name)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,90 @@
+"""A scenario's wallet as a process of its own: ``python -m wallet.scenarios.wallets.server``.
+
+It knows its own directory, the pinned root key and one path, at which the ledger answers while the network is there.
+Everything else reaches it as bytes from the scenario, which carries the messages between wallets.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from cbdc.errors import TengeError
+from cbdc.formats.calls import answer, read_request, refusal
+from cbdc.service.stream import receive_frame, send_frame
+from wallet.port import Switch
+from wallet.remote import RemotePort
+from wallet.scenarios.chance import ManualClock, SeededRandom
+from wallet.scenarios.wallets.elements import SeededElementProcesses, element_chance
+from wallet.scenarios.wallets.local import LocalWallet
+from wallet.scenarios.wallets.wire import ALL_CALLS, FRAME_BYTES, LIFE_CALLS, WALLET_CALLS
+
+
+class WalletSession:
+    """One scenario's talk with one wallet."""
+
+    def __init__(self) -> None:
+        self._clock = ManualClock(0)
+        self._wallet: LocalWallet
+        self._switch: Switch
+
+    def handle(self, body: bytes) -> bytes:
+        """The answer to a request."""
+        try:
+            name, arguments = read_request(body, ALL_CALLS, FRAME_BYTES)
+            return answer(self._do(name, arguments))
+        except TengeError as error:
+            return refusal(error)
+
+    def _do(self, name: str, arguments: tuple[Any, ...]) -> Any:
+        if name in LIFE_CALLS:
+            getattr(self, f"_{name}")(*arguments)
+            return None
+        found = getattr(self._wallet, name)
+        return WALLET_CALLS[name].to_cbor(found(*arguments) if callable(found) else found)
+
+    def _create(self, directory: str, network: bytes, seed: int, chance: str, ledger: str) -> None:
+        random = SeededRandom(seed, chance)
+        element = SeededElementProcesses(random.another(element_chance(chance)))
+        port = self._port_to(ledger, network)
+        self._wallet = LocalWallet.create(Path(directory), network, self._clock, port, element, random)
+
+    def _open(self, directory: str, network: bytes, seed: int, chance: str, ledger: str) -> None:
+        random = SeededRandom(seed, chance)
+        element = SeededElementProcesses(random.another(element_chance(chance)))
+        port = self._port_to(ledger, network)
+        self._wallet = LocalWallet.open(Path(directory), self._clock, port, element, random)
+
+    def _port_to(self, ledger: str, network: bytes) -> Any:
+        remote = RemotePort(Path(ledger), network)
+        self._switch = Switch(lambda: remote)
+        return self._switch.port
+
+    def _set_connected(self, is_connected: bool) -> None:
+        self._switch.is_connected = is_connected
+
+    def _set_clock(self, now_s: int) -> None:
+        self._clock.now_s = now_s
+
+    def close(self) -> None:
+        """Let go of the wallet's files."""
+        if hasattr(self, "_wallet"):
+            self._wallet.close()
+
+
+def main() -> int:
+    """Serve the scenario at the other end of standard input."""
+    session = WalletSession()
+    with socket.socket(fileno=sys.stdin.fileno()) as channel:
+        try:
+            while (body := receive_frame(channel, FRAME_BYTES)) is not None:
+                send_frame(channel, session.handle(body))
+        finally:
+            session.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
