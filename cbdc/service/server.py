@@ -12,7 +12,7 @@ import socketserver
 import sqlite3
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from cbdc.errors import Overloaded, TengeError, TooLarge, Unreachable
 from cbdc.formats import cbor
@@ -24,6 +24,9 @@ from cbdc.service.stream import receive_frame, send_frame, skip
 from cbdc.service.wire import ARGUMENTS, LEDGER_CALLS
 
 log = logging.getLogger(__name__)
+
+_TURNED_AWAY_S: Final = 2
+"""How long somebody for whom there is no place may take to ask: he asks as soon as he is connected."""
 
 
 class Desk:
@@ -143,7 +146,7 @@ class _Connection(socketserver.BaseRequestHandler):
         try:
             channel.settimeout(IDLE_CONNECTION_S)
             if not self.server.places.acquire(blocking=False):
-                send_frame(channel, refusal(Overloaded("too many connections, try again", limit=MAX_CONNECTIONS)))
+                _turn_away(channel)
                 return
             try:
                 _answer_all(channel, self.server.desk)
@@ -153,6 +156,13 @@ class _Connection(socketserver.BaseRequestHandler):
             log.info("a connection broke: %s", type(error).__name__)
         finally:
             self.server.leave(channel)
+
+
+def _turn_away(channel: socket.socket) -> None:
+    """Say to whoever asks something at once that there is no place."""
+    channel.settimeout(_TURNED_AWAY_S)
+    if receive_frame(channel, MAX_LEDGER_REQUEST_BYTES) is not None:
+        send_frame(channel, refusal(Overloaded("too many connections, try again", limit=MAX_CONNECTIONS)))
 
 
 def _answer_all(channel: socket.socket, desk: Desk) -> None:

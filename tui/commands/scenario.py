@@ -23,6 +23,7 @@ from wallet.scenarios.report import Report
 from wallet.scenarios.routes import Move
 from wallet.scenarios.runner import StepResult
 from wallet.scenarios.schema import Step
+from wallet.scenarios.setting import ManyProcesses, OneProcess
 
 app = typer.Typer(no_args_is_help=True, help="Play small economies on a real ledger with real keys.")
 
@@ -31,9 +32,19 @@ Force = Annotated[bool, typer.Option("--force", help="Let --html replace a file.
 Routes = Annotated[bool, typer.Option("--routes", help="Show where each load went, as trees.")]
 Keep = Annotated[Path | None, typer.Option("--keep", help="Keep the ledger and the wallets in this new directory.")]
 
+Processes = Annotated[
+    bool,
+    typer.Option("--processes", help="Run each wallet, each secure element and the ledger as a process of its own."),
+]
+
 
 def demo(
-    keep: Keep = None, html: Html = None, force: Force = False, routes: Routes = False, as_json: Json = False
+    keep: Keep = None,
+    html: Html = None,
+    force: Force = False,
+    routes: Routes = False,
+    processes: Processes = False,
+    as_json: Json = False,
 ) -> None:
     """Play a market day: issue, pay online and offline, reconcile, school meals refused at the wrong shop.
 
@@ -42,7 +53,7 @@ def demo(
         tenge demo --keep /tmp/market && tenge ledger verify /tmp/market/ledger
         tenge demo --html market.html
     """
-    _play("market_day", _Wanted(keep, html, force, routes, as_json))
+    _play("market_day", _Wanted(keep, html, force, routes, processes, as_json))
 
 
 @app.command("run")
@@ -52,6 +63,7 @@ def run(
     html: Html = None,
     force: Force = False,
     routes: Routes = False,
+    processes: Processes = False,
     as_json: Json = False,
 ) -> None:
     """Play a scenario; exit status 0 only if every step did what it says and every invariant held.
@@ -59,9 +71,10 @@ def run(
     Examples:
         tenge scenario run double_spend
         tenge scenario run double_spend --routes --html report.html
+        tenge scenario run market_day --processes
         tenge scenario run my.toml --json
     """
-    _play(file, _Wanted(keep, html, force, routes, as_json))
+    _play(file, _Wanted(keep, html, force, routes, processes, as_json))
 
 
 @app.command("list")
@@ -97,6 +110,7 @@ class _Wanted:
     html: Path | None
     force: bool
     routes: bool
+    processes: bool
     as_json: bool
 
 
@@ -111,7 +125,8 @@ def _play(name: str, wanted: _Wanted) -> None:
         with _directory(wanted.keep) as directory:
             if not wanted.as_json:
                 out.print(f"[bold]{_escape(scenario.title)}[/]")
-            report = runner.play(scenario, directory, None if wanted.as_json else _show_step)
+            setting = ManyProcesses if wanted.processes else OneProcess
+            report = runner.play(scenario, directory, None if wanted.as_json else _show_step, setting=setting)
             if wanted.html:
                 page.write(wanted.html, page.render(scenario, report), force=wanted.force)
             if wanted.as_json:
