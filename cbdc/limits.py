@@ -113,6 +113,9 @@ MAX_PAYLOAD_TEXT_CHARS: Final = 64 * 1024
 MAX_INFLATED_BYTES: Final = 256 * 1024
 """An offline payload after decompression: a bomb stops here."""
 
+MAX_PASSED_LIST_BYTES: Final = 32 * 1024
+"""A trust list that one device passes on to another: a thousand denied purses; a longer one is fetched at a sync."""
+
 MAX_INVOICE_LINES: Final = 64
 """Item lines on an invoice: a long till receipt."""
 

@@ -22,9 +22,7 @@ from cbdc.purposes.definition import Definition
 from cbdc.state.records import OfflineToken
 from wallet.acceptance import Knowledge
 from wallet.element import SecureElement
-from wallet.protocol import (
-    PaymentBundle,
-)
+from wallet.protocol import PaymentBundle, read_invoice
 from wallet.states import Event, Holding, Status, next_payee_state, next_payer_state
 from wallet.vault import Vault
 
@@ -136,13 +134,41 @@ class PurseStore:
             for purpose, definition in purposes.items():
                 self.vault.put("purpose", purpose, definition.to_cbor())
 
+    def hear(self, trust_list: bytes) -> bool:
+        """Take a trust list that another device passes on, and with it the ledger time that it names; whether it was
+        news. Who passes it on is nobody's concern: the operator has signed it.
+
+        Raises:
+            BadSignature, FormError: it is not of this network's operator.
+        """
+        fresh = TrustList.verify(trust_list, self.network)
+        if fresh.time_s <= self.trust_list.time_s:
+            return False
+        with self.vault.together():
+            self.vault.put("purse", _TRUST_LIST, trust_list)
+            self.vault.put("purse", _LEDGER_TIME, max(fresh.time_s, self.ledger_time_s))
+        return True
+
+    def newer_list(self, invoice: bytes) -> bytes | None:
+        """This device's trust list, to be passed on to a payee whose invoice names an older one.
+
+        Raises:
+            FormError, BadSignature: not an invoice.
+        """
+        is_newer = self.trust_list.time_s > read_invoice(invoice, self.network).trust_list_s
+        return self.trust_list_raw() if is_newer else None
+
     @property
     def trust_list(self) -> TrustList:
         """The newest list this device has. Raises NotEnrolled if it never had one."""
-        raw = self.vault.get("purse", _TRUST_LIST)
+        return TrustList.verify(self.trust_list_raw(), self.network)
+
+    def trust_list_raw(self) -> bytes:
+        """The newest list as the operator signed it. Raises NotEnrolled if this device never had one."""
+        raw: bytes | None = self.vault.get("purse", _TRUST_LIST)
         if raw is None:
             raise NotEnrolled("the purse has never synced")
-        return TrustList.verify(raw, self.network)
+        return raw
 
     @property
     def policy(self) -> Policy:

@@ -13,11 +13,11 @@ root key) is the external additional data: a signature never counts for another 
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from cbdc.errors import BadSignature, Malformed
+from cbdc.errors import BadSignature, FormError, Malformed
 from cbdc.formats import cbor
 from cbdc.formats.ed25519 import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, SigningKey, is_valid
 from cbdc.formats.kinds import Kind
@@ -54,9 +54,18 @@ class SignatureCheck(NamedTuple):
 
 def sign1(key: SigningKey, kind: Kind, payload: bytes, network: bytes) -> bytes:
     """A COSE_Sign1 message over ``payload`` for this network (32-byte root key)."""
-    protected = cbor.encode({HEADER_ALG: ALG_EDDSA, HEADER_CONTENT_TYPE: kind.value})
+    protected = _protected1(kind)
     signature = key.sign(_sign1_structure(protected, payload, network))
     return cbor.encode([protected, {}, payload, signature])
+
+
+def is_kind1(data: bytes, kind: Kind) -> bool:
+    """Whether bytes claim to be a COSE_Sign1 of this kind; nothing is verified."""
+    try:
+        fields = cbor.decode(data)
+    except FormError:
+        return False
+    return isinstance(fields, list) and len(fields) == 4 and fields[0] == _protected1(kind)
 
 
 def open1(
@@ -70,7 +79,7 @@ def open1(
         FormError: not such a message.
     """
     protected, unprotected, payload, signature = cbor.array(cbor.decode(data, max_bytes=max_bytes), "COSE_Sign1", 4)
-    if protected != cbor.encode({HEADER_ALG: ALG_EDDSA, HEADER_CONTENT_TYPE: kind.value}) or unprotected != {}:
+    if protected != _protected1(kind) or unprotected != {}:
         raise Malformed("not the expected kind of signed message", wanted=kind.value)
     payload = cbor.bytes_up_to(payload, "payload", max_bytes)
     signature = cbor.byte_string(signature, "signature", SIGNATURE_BYTES)
@@ -88,6 +97,12 @@ def verify1(data: bytes, kind: Kind, network: bytes, key: bytes, *, max_bytes: i
     if not is_valid(key, check.message, check.signature):
         raise BadSignature("signature does not hold", kind=kind.value, key=key)
     return payload
+
+
+@cache
+def _protected1(kind: Kind) -> bytes:
+    """The protected header of this kind."""
+    return cbor.encode({HEADER_ALG: ALG_EDDSA, HEADER_CONTENT_TYPE: kind.value})
 
 
 def _sign1_structure(protected: bytes, payload: bytes, network: bytes) -> bytes:

@@ -173,6 +173,7 @@ class _Player:
         if "invoice" in lost:
             return f"{payee.name}'s invoice never arrives: nothing is paid"
         invoice = _carried(invoice)
+        payer.wallet.hear(_carried(payee.wallet.trust_list_raw()))
         if what is None:
             bundle = payer.wallet.pay(invoice, self.economy.purpose(step.fields.get("purpose")))
         else:
@@ -183,6 +184,7 @@ class _Player:
                 self._on_payment(bundle)
         if "payment" in lost:
             return f"{payer.name} pays {payee.name} {_show(step)}, but the payment never arrives"
+        payee.wallet.hear(_carried(payer.wallet.trust_list_raw()))
         receipt = payee.wallet.accept(_carried(bundle))
         if what is not None:
             self._note_offline(step, payer, payee, bundle)

@@ -31,7 +31,7 @@ def payee(device: Device, where: Address) -> dict[str, Any]:
     with Listener(where) as listener:
         print(listener.address, flush=True)
         with listener.accept(TIMEOUT_S) as link:
-            receipt = as_payee(link, device.purse.invoice(PRICE), device.purse.accept)
+            receipt = as_payee(link, device.purse.invoice(PRICE), device.purse.accept, device.purse)
     return {"receipt": receipt.hex()}
 
 
@@ -43,7 +43,7 @@ def payer(device: Device, where: Address) -> dict[str, Any]:
         device.purse.finish(sent.id, receipt)
 
     with SocketCarrier.connect(where, TIMEOUT_S) as link:
-        as_payer(link, device.purse.pay, finish)
+        as_payer(link, device.purse.pay, finish, device.purse)
     (sent,) = device.purse.sent()
     return {"status": sent.status.name, "receipt": (sent.receipt or b"").hex()}
 

@@ -98,24 +98,25 @@ def test_a_link_that_breaks_before_the_receipt_leaves_the_payment_pending_and_is
     ours, theirs = socket.socketpair()
     with SocketCarrier(ours, PAIR_S) as here, SocketCarrier(theirs, PAIR_S) as there:
         receipts: list[bytes] = []
-        till = Thread(target=lambda: receipts.append(as_payee(here, invoice, shop.purse.accept)))
+        till = Thread(target=lambda: receipts.append(as_payee(here, invoice, shop.purse.accept, shop.purse)))
         till.start()
         again = dana.purse.again(sent.id)
-        as_payer(there, lambda _: again, lambda receipt: dana.purse.finish(sent.id, receipt))
+        as_payer(there, lambda _: again, lambda receipt: dana.purse.finish(sent.id, receipt), dana.purse)
         till.join()
     assert receipts == [first]
     assert dana.purse.sent()[0].status is Status.ACCEPTED
     assert (dana.purse.balance_tiyn(), shop.purse.balance_tiyn()) == (COIN - PRICE, PRICE)
 
 
-def test_a_payee_that_refuses_sends_no_receipt() -> None:
+def test_a_payee_that_refuses_sends_no_receipt(new_device: Callable[..., Device]) -> None:
     def refuse(_: bytes) -> bytes:
         raise WrongPayee("not for me")
 
-    link = MemoryCarrier()
+    link, shop = MemoryCarrier(), new_device("shop")
     link.send(b"a payment")
     with pytest.raises(WrongPayee):
-        as_payee(link, b"an invoice", refuse)
+        as_payee(link, b"an invoice", refuse, shop.purse)
+    assert link.receive() == shop.purse.trust_list_raw()
     assert link.receive() == b"an invoice"
     with pytest.raises(Unreachable):
         link.receive()

@@ -118,6 +118,12 @@ class LocalWallet:
     def take_back(self, bundle: bytes) -> bytes:
         return self.customer.purse.take_back(bundle)
 
+    def trust_list_raw(self) -> bytes:
+        return self.customer.purse.trust_list_raw()
+
+    def hear(self, trust_list: bytes) -> bool:
+        return self.customer.purse.hear(trust_list)
+
     # --- what is in it -------------------------------------------------------------------------
 
     def holdings(self) -> Holdings:

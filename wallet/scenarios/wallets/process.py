@@ -101,6 +101,12 @@ class WalletProcess:
     def take_back(self, bundle: bytes) -> bytes:
         return bytes(self._ask("take_back", bundle))
 
+    def trust_list_raw(self) -> bytes:
+        return bytes(self._ask("trust_list_raw"))
+
+    def hear(self, trust_list: bytes) -> bool:
+        return bool(self._ask("hear", trust_list))
+
     def holdings(self) -> Holdings:
         holdings: Holdings = self._ask("holdings")
         return holdings

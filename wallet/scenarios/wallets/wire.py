@@ -97,6 +97,8 @@ WALLET_CALLS: Final[dict[str, Call]] = {
     "again": _call(as_is),
     "release": _call(as_is),
     "take_back": _call(as_is),
+    "trust_list_raw": _call(),
+    "hear": _call(as_is),
     "holdings": _call(to=_holdings_fields, back=_holdings),
     "sent": _call(to=_list_of(_sent_fields), back=_list_of(lambda value: Sent.of(*value))),
     "received": _call(
