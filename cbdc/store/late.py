@@ -54,7 +54,9 @@ class LateTable:
         return int(self._db.execute("SELECT count(*) FROM late_things WHERE thing = ?", (thing,)).fetchone()[0])
 
     def rows(self) -> Iterator[LateRow]:
-        """All late payments in the order in which they were shown."""
+        """All late payments in the order in which they were shown; none in a file from before they were kept."""
+        if self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'late'").fetchone() is None:
+            return
         for row in self._db.execute("SELECT seq, id, size, time_s, payment FROM late ORDER BY seq"):
             yield LateRow(*row)
 

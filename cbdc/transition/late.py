@@ -45,11 +45,11 @@ def late_payments(view: View, verified: Verified, raw: bytes, time_s: int) -> tu
     parts, raws = (verified.parts, verified.body.raw) if type(verified.body) is Reconcile else ((verified,), (raw,))
     bytes_of = {part.id: data for part, data in zip(parts, raws, strict=True)}
     made: dict[bytes, OfflineToken] = {}
-    found = []
+    found: list[LatePayment] = []
     for part in offline.ancestors_first(parts):
         with suppress(TengeError):  # the ledger's answer says already what is wrong with it
             late, outputs = judge_late(view, part, bytes_of[part.id], time_s, made)
-            found.append(late)
+            found += [late]
             made |= outputs
     return tuple(found)
 

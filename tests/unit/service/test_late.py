@@ -468,6 +468,7 @@ def test_a_file_from_before_late_evidence_was_kept_gets_its_tables(desk: Desk, a
     ):
         store._db.execute(statement)
     store.close()
+    assert desk.rows() == desk.late_forks() == []
     desk.open()
     desk.now_s = FINAL_AT_S
     desk.late(payment)
