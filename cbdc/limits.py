@@ -54,6 +54,13 @@ MAX_SWEEP: Final = 1000
 MAX_ANCESTRY: Final = 64
 """Payments in the ancestry of one offline payment: 2 inputs merged over 5 hops."""
 
+MAX_LATE_SPENDS: Final = 2
+"""Late payments kept for each output that they spend: two different ones prove a fork, a third proves nothing more."""
+
+MAX_LATE_BEHIND: Final = 100
+"""Late payments kept of one purse that spend nothing but what other late payments made. Such outputs cost their maker
+only signatures, so their number bounds nothing; this is ten times the payments between two syncs."""
+
 MAX_QUEUED: Final = 20_000
 """Messages that wait for the ledger; more are refused with `overloaded` instead of filling memory."""
 

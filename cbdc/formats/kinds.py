@@ -34,6 +34,7 @@ class Kind(Enum):
     TRUST_LIST = "application/tenge-trust-list+cbor"
     INVOICE = "application/tenge-invoice+cbor"
     PAYMENT_RECEIPT = "application/tenge-payment-receipt+cbor"
+    LATE_HEAD = "application/tenge-late-head+cbor"
 
     # members are singletons; the identity hash is much cheaper than the enum's own
     __hash__ = object.__hash__

@@ -15,6 +15,7 @@ from cbdc.formats import x509
 from cbdc.log import checkpoint, entries, merkle
 from cbdc.messages.bodies import Genesis
 from cbdc.messages.message import Verified, decode, verify
+from cbdc.service.late import LateAudit
 from cbdc.state.records import Enrolment, KeyHolder, OfflineToken, Participant, Supply, Table, Token
 from cbdc.state.root import LatticeHash
 from cbdc.state.view import EMPTY, Delta, Key, Overlay
@@ -30,7 +31,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a successful audit established."""
+    """What a successful audit established; ``late`` is the number of late payments kept beside the log."""
 
     entries: int
     checkpoints: int
@@ -38,6 +39,7 @@ class Verdict:
     log_root: bytes
     state_root: bytes
     operator: str
+    late: int
     laws: dict[str, bool]
 
 
@@ -85,7 +87,7 @@ def verify_ledger(store: SqliteStore, root_key: bytes, progress: Progress | None
     """
     try:
         store.check_file()
-        replay = _Replay(root_key)
+        replay, late = _Replay(root_key), LateAudit(store.late, root_key)
         covering = dict(store.checkpoints())
         total = store.size()
         for expected, (index, data, leaf) in enumerate(store.entries()):
@@ -97,9 +99,10 @@ def verify_ledger(store: SqliteStore, root_key: bytes, progress: Progress | None
             if note is not None:
                 with _Naming(f"checkpoint {index + 1}"):
                     _check_checkpoint(replay, note)
+            _follow_late(late, replay)
             if progress and (index % 64 == 0 or index + 1 == total):
                 progress(index + 1, total)
-        return _conclude(store, replay, covering)
+        return _conclude(store, replay, late, covering)
     except (sqlite3.DatabaseError, UnicodeError) as error:
         raise LedgerCorrupt("the file cannot be read as a database", where="file", reason=str(error)) from None
 
@@ -138,7 +141,14 @@ def _check_checkpoint(replay: _Replay, note: str) -> None:
         raise LedgerCorrupt("the checkpoint's state root is not the replay's", found=found.state_root)
 
 
-def _conclude(store: SqliteStore, replay: _Replay, unused: dict[int, str]) -> Verdict:
+def _follow_late(late: LateAudit, replay: _Replay) -> None:
+    """The late payments that were shown when the log had got this far."""
+    for row in late.due(replay.tree.size):
+        with _Naming(f"late row {row.seq}"):
+            late.check(row, replay.tree.size, replay.view)
+
+
+def _conclude(store: SqliteStore, replay: _Replay, late: LateAudit, unused: dict[int, str]) -> Verdict:
     """The state tables, after the last entry."""
     if unused:
         raise LedgerCorrupt("a checkpoint covers no stored entry", where=f"checkpoint {min(unused)}")
@@ -151,6 +161,9 @@ def _conclude(store: SqliteStore, replay: _Replay, unused: dict[int, str]) -> Ve
         raise LedgerCorrupt("the stored lattice sum is not the replay's", where="meta lattice_sum")
     if store.stored_ledger_time_s() != replay.view.ledger_time_s:
         raise LedgerCorrupt("the stored ledger time is not the replay's", where="meta ledger_time_s")
+    late.check_rest()
+    with _Naming("meta late_head"):
+        kept = late.check_head(_operator(replay).key)
     return Verdict(
         entries=replay.tree.size,
         checkpoints=len(checkpoints),
@@ -158,6 +171,7 @@ def _conclude(store: SqliteStore, replay: _Replay, unused: dict[int, str]) -> Ve
         log_root=replay.tree.root(),
         state_root=replay.lattice.root(),
         operator=_operator(replay).name,
+        late=kept,
         laws=replay.books.laws(),
     )
 

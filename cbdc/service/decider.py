@@ -15,7 +15,7 @@ from cbdc.errors import TengeError
 from cbdc.formats.tokens import outpoint
 from cbdc.log import entries, merkle
 from cbdc.messages import bodies
-from cbdc.messages.message import Verified
+from cbdc.messages.message import Body, Verified
 from cbdc.service.groups import Decided, Submission
 from cbdc.service.verifiers import Outcome
 from cbdc.service.writer import Writer
@@ -24,6 +24,7 @@ from cbdc.state.view import Change, Key, Layer, Overlay, View
 from cbdc.store.base import NewEntry
 from cbdc.store.sqlite import SqliteStore
 from cbdc.transition.apply import Entry, apply
+from cbdc.transition.late import late_payments
 
 _AHEAD: Final = 1
 """Groups that may be decided but not yet committed while another is being decided."""
@@ -91,6 +92,7 @@ class _Work:
         try:
             return self._add(raw, outcome)
         except TengeError as error:
+            self._note_late(raw, outcome)
             # a message that is in the log already gets its receipt again, whatever has changed since
             index = entry_of(self._view, outcome)
             return error if index is None else index
@@ -109,7 +111,15 @@ class _Work:
         for thing, message_id in delta.consumed:
             decided.consumed.append((thing, message_id, index))
         self._next += 1
+        if delta.refused:
+            self._note_late(raw, verified)
         return index
+
+    def _note_late(self, raw: bytes, verified: Verified) -> None:
+        """Evidence of which something was refused: what of it came only too late is to be kept."""
+        if type(verified.body) is bodies.Reconcile or _is_offline_payment(verified.body):
+            late = late_payments(self._view, verified, raw, self._decided.time_s)
+            self._decided.late.extend((self._next, payment) for payment in late)
 
 
 def entry_of(view: View, message: Verified) -> int | None:
@@ -146,4 +156,8 @@ def _offline(messages: Iterable[Verified]) -> Iterable[bytes]:
 
 def _is_offline(body: bodies.Spend) -> bool:
     """Whether the inputs are offline outputs."""
-    return type(body) is bodies.Unload or (type(body) is bodies.Transfer and body.terms is not None)
+    return type(body) is bodies.Unload or _is_offline_payment(body)
+
+
+def _is_offline_payment(body: Body) -> bool:
+    return type(body) is bodies.Transfer and body.terms is not None

@@ -13,6 +13,7 @@ from cbdc.service.verifiers import Outcome
 from cbdc.state.view import Change, Key
 from cbdc.store.base import NewEntry
 from cbdc.transition.invariants import Books
+from cbdc.transition.late import LatePayment
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,8 @@ class Decided:
     """A group after `apply`: what the commit will write and what each submitter will be told afterwards.
 
     It stands on the groups decided before it: if one of those could not be committed (a newer ``generation`` has
-    begun), this one never happened either.
+    begun), this one never happened either. ``late`` are the payments that came too late, each with the number of
+    entries before it.
     """
 
     generation: int
@@ -50,6 +52,7 @@ class Decided:
     entries: list[NewEntry] = field(default_factory=list)
     changes: dict[Key, Change] = field(default_factory=dict)
     consumed: list[tuple[bytes, bytes, int]] = field(default_factory=list)
+    late: list[tuple[int, LatePayment]] = field(default_factory=list)
     answers: list[tuple[Future[Receipt], Decision]] = field(default_factory=list)
     written: threading.Event = field(default_factory=threading.Event)
 

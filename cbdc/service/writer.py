@@ -13,8 +13,9 @@ from cbdc.log import checkpoint, entries, merkle
 from cbdc.log.checkpoint import Checkpoint
 from cbdc.log.receipts import Receipt
 from cbdc.service.groups import Decided
+from cbdc.service.late import Keeper
 from cbdc.state.root import SUM_BYTES, LatticeHash
-from cbdc.store.base import Batch
+from cbdc.store.base import Batch, LateBatch
 from cbdc.store.sqlite import SqliteStore
 from cbdc.transition.invariants import Books
 
@@ -84,6 +85,7 @@ class Writer:
             self._lattice = LatticeHash(store.lattice_sum() or bytes(SUM_BYTES))
             self.committed = Head(self._tree.size, store.ledger_time_s, Books.of(store.records()))
             self._check_opening()
+            self._keeper = Keeper(store.late, identity.operator, identity.network)
         except (ValueError, TypeError, LookupError, sqlite3.DatabaseError) as error:
             raise LedgerCorrupt("the file cannot be read as a ledger", reason=str(error)) from None
 
@@ -97,21 +99,30 @@ class Writer:
         try:
             if decided.generation != self.generation:
                 raise Unreachable("a group before this one could not be committed; try again")
-            note = self._commit(decided) if decided.entries else ""
+            late = self._keeper.choose(decided.late)
+            note = self._commit(decided, late) if decided.entries else self._keep(late)
         except BaseException:
             if decided.generation == self.generation:
                 self.generation += 1
             raise
         try:
-            if decided.entries:
+            if decided.entries or late:
                 self._faults.after_commit()
             self._answer(decided, note)
         except Exception as error:
             log.exception("a committed group could not be answered")
             _tell_committed(decided, error)
 
-    def _commit(self, decided: Decided) -> str:
-        """Leaves, checkpoint, entries and state change: one transaction."""
+    def _keep(self, late: LateBatch | None) -> str:
+        """A group without an entry: late evidence is all that becomes durable, and there is no new checkpoint."""
+        if late is not None:
+            self._faults.before_commit()
+            self._store.keep_late(late)
+            self._keeper.committed()
+        return ""
+
+    def _commit(self, decided: Decided, late: LateBatch | None) -> str:
+        """Leaves, checkpoint, entries, state change and late evidence: one transaction."""
         before_size, before_sum = self._tree.size, self._lattice.to_bytes()
         try:
             for entry in decided.entries:
@@ -127,6 +138,7 @@ class Writer:
                 checkpoint=note,
                 lattice_sum=self._lattice.to_bytes(),
                 ledger_time_s=decided.time_s,
+                late=late,
             )
             self._faults.before_commit()
             self._store.commit(batch)
@@ -135,6 +147,7 @@ class Writer:
             self._lattice = LatticeHash(before_sum)
             raise
         self.committed = self.committed.after(decided)
+        self._keeper.committed()
         return note
 
     def _answer(self, decided: Decided, note: str) -> None:

@@ -20,6 +20,27 @@ class NewEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class LateRow:
+    """A late payment that is kept: its number, its id, how many entries the log had and the ledger time (seconds) when
+    it was shown, and its signed bytes."""
+
+    seq: int
+    id: bytes
+    size: int
+    time_s: int
+    payment: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LateBatch:
+    """Late payments to keep, what they are found by as (thing, number), and the signed head after them."""
+
+    rows: Sequence[LateRow]
+    things: Sequence[tuple[bytes, int]]
+    head: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """A group commit: everything in it becomes durable in one transaction or not at all."""
 
@@ -30,6 +51,7 @@ class Batch:
     checkpoint: str
     lattice_sum: bytes
     ledger_time_s: int
+    late: LateBatch | None = None
 
 
 class IndexColumns(NamedTuple):
@@ -60,6 +82,9 @@ class Store(View, Protocol):
 
     def commit(self, batch: Batch) -> None:
         """Make a batch durable. Raises InvariantViolation if it does not fit what is stored."""
+
+    def keep_late(self, late: LateBatch) -> None:
+        """Make late payments durable where no entry is. Raises InvariantViolation if they do not fit what is stored."""
 
     def size(self) -> int:
         """Number of entries."""

@@ -7,7 +7,7 @@ kept by a lock file beside the database; readers open the same file read-only at
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
@@ -21,7 +21,8 @@ from cbdc.errors import InvariantViolation, LedgerBusy, LedgerCorrupt
 from cbdc.state.records import Table
 from cbdc.state.root import SUM_BYTES
 from cbdc.state.view import Change, Consumed, Key
-from cbdc.store.base import Batch, index_columns
+from cbdc.store.base import Batch, LateBatch, index_columns
+from cbdc.store.late import LATE_HEAD, SCHEMA, LateTable
 
 _CACHED_TABLES: Final = frozenset(Table) - {Table.TOKEN, Table.OFFLINE, Table.DONE}
 """All but the tables that grow with every message. That a record is *not* there is kept as well: hardly any purse is on
@@ -42,6 +43,7 @@ _WAL_BYTES: Final = _WAL_PAGES * (4096 + 24)
 """The file of that many pages with their headers: it is cut back to this once no reader needs more."""
 
 META_NAMES: Final = frozenset({"lattice_sum", "ledger_time_s"})
+"""What every ledger's meta table has; `LATE_HEAD` is there once late evidence has been kept."""
 _MAX_CACHED: Final = 100_000
 _PREFETCH: Final = 250
 """Names in one query, below SQLite's limit on parameters; a full group's statement stays in the cache."""
@@ -67,6 +69,13 @@ def first_schema(db: sqlite_utils.Database) -> None:
         db.execute(statement)
 
 
+@migrations()
+def late_evidence(db: sqlite_utils.Database) -> None:
+    """Payments that came too late, beside the log."""
+    for statement in SCHEMA:
+        db.execute(statement)
+
+
 class SqliteStore:
     """The ledger in one file. Use `create` or `open` to write, `read` to look on."""
 
@@ -79,6 +88,7 @@ class SqliteStore:
         self._caching = caching
         self._closed = False
         self._cache: dict[Key, bytes | None] = {}
+        self.late = LateTable(connection)
         self.ledger_time_s = self.stored_ledger_time_s()
 
     # --- opening -------------------------------------------------------------------------------
@@ -207,10 +217,17 @@ class SqliteStore:
     # --- commit --------------------------------------------------------------------------------
 
     def commit(self, batch: Batch) -> None:
+        self._in_transaction(lambda: self._write(batch))
+        self.ledger_time_s = batch.ledger_time_s
+
+    def keep_late(self, late: LateBatch) -> None:
+        self._in_transaction(lambda: self.late.insert(late))
+
+    def _in_transaction(self, write: Callable[[], None]) -> None:
         execute = self._db.execute
         execute("BEGIN IMMEDIATE")
         try:
-            self._write(batch)
+            write()
             execute("COMMIT")
         except sqlite3.IntegrityError as error:
             execute("ROLLBACK")
@@ -219,7 +236,6 @@ class SqliteStore:
             if self._db.in_transaction:
                 execute("ROLLBACK")
             raise
-        self.ledger_time_s = batch.ledger_time_s
 
     def _write(self, batch: Batch) -> None:
         many = self._db.executemany
@@ -235,6 +251,8 @@ class SqliteStore:
         self._db.execute("INSERT INTO checkpoints VALUES (?, ?)", (batch.size, batch.checkpoint))
         meta = [("lattice_sum", batch.lattice_sum), ("ledger_time_s", str(batch.ledger_time_s))]
         many("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta)
+        if batch.late is not None:
+            self.late.insert(batch.late)
 
     def _rows(self, start: str, rows: Sequence[tuple[Any, ...]], end: str = "") -> None:
         """Run a statement over many rows at a time.
@@ -334,8 +352,8 @@ class SqliteStore:
         if report != ("ok",):
             raise LedgerCorrupt("the file's structure is damaged", where="file", reason=str(report))
         names = {name for (name,) in self._db.execute("SELECT name FROM meta")}
-        if not names <= META_NAMES:
-            wrong = META_NAMES - names or names - META_NAMES
+        if not names <= META_NAMES | {LATE_HEAD}:
+            wrong = META_NAMES - names or names - META_NAMES - {LATE_HEAD}
             raise LedgerCorrupt("the meta rows are not those that belong there", where=f"meta {min(map(str, wrong))}")
         with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
             migrations.apply(sqlite_utils.Database(fresh))

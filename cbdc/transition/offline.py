@@ -152,9 +152,14 @@ def _evidence_input(draft: Draft, name: bytes, time_s: int) -> OfflineToken:
     token = draft.offline(name)
     if token is None:
         raise AncestryBroken("an input is unknown: its own payment has not been shown", outpoint=name)
-    if token.returned or time_s >= token.final_at_s:
+    if is_final(token, time_s):
         raise TooLate("the token is final", found=time_s, limit=token.final_at_s)
     return token
+
+
+def is_final(token: OfflineToken, time_s: int) -> bool:
+    """Whether evidence about an offline output comes too late at this ledger time (seconds)."""
+    return token.returned or time_s >= token.final_at_s
 
 
 # --- evidence ----------------------------------------------------------------------------------
@@ -176,7 +181,7 @@ def reconcile(draft: Draft, verified: Verified, time_s: int) -> tuple[tuple[tupl
         if draft.view.consumers_of(verified.id):
             raise Replayed("this very evidence was handed in before", id=verified.id)
         draft.note(verified.id)
-    for part in _ancestors_first(parts):
+    for part in ancestors_first(parts):
         try:
             known += not _payment(draft, part, time_s, void)
         except TengeError as error:
@@ -187,10 +192,10 @@ def reconcile(draft: Draft, verified: Verified, time_s: int) -> tuple[tuple[tupl
     return tuple(refused), known
 
 
-def _ancestors_first(parts: tuple[Verified, ...]) -> list[Verified]:
+def ancestors_first(parts: tuple[Verified, ...]) -> list[Verified]:
     """The payments ordered so that those that make an output come before those that spend it."""
     by_id = {part.id: part for part in parts}
-    made_by = {part.id: [name[:HASH_BYTES] for name in _transfer(part)[0].inputs] for part in parts}
+    made_by = {part.id: [name[:HASH_BYTES] for name in offline_transfer(part)[0].inputs] for part in parts}
     repeats = [part for part in parts if by_id[part.id] is not part]
     if by_id.keys().isdisjoint(chain.from_iterable(made_by.values())):
         return [*by_id.values(), *repeats]  # no ancestors among them: the order that the sorter would give as well
@@ -198,7 +203,12 @@ def _ancestors_first(parts: tuple[Verified, ...]) -> list[Verified]:
     return [*(by_id[message_id] for message_id in graph.static_order()), *repeats]
 
 
-def _transfer(message: Verified) -> tuple[Transfer, OfflineTerms]:
+def offline_transfer(message: Verified) -> tuple[Transfer, OfflineTerms]:
+    """A payment's body and terms.
+
+    Raises:
+        Malformed: it is no offline transfer.
+    """
     if type(message.body) is not Transfer or message.body.terms is None:
         raise Malformed("evidence is an offline transfer")
     return message.body, message.body.terms
@@ -210,22 +220,20 @@ def _payment(draft: Draft, message: Verified, time_s: int, void: list[bytes]) ->
     One against the deny-list is refused, but if nothing else is wrong with it its outputs stand as void until the whole
     evidence is taken in, so that an honest holder further down the chain is paid (rule 5); ``void`` gets their names.
     """
-    body, terms = _transfer(message)
-    payer_key = guards.only_signer(message.signers)
-    draft.certificate_of(payer_key, HolderKind.PURSE)
-    payer = draft.certificate(terms.payer_certificate)
-    payee = draft.certificate(terms.payee_certificate)
+    body, terms = offline_transfer(message)
+    parties = parties_of(draft, message)
+    payer, payee = parties.payer, parties.payee
     if any(token and message.id in token.spenders for token in map(draft.offline, body.inputs)):
         return False
     fault = _revocation(draft, payer, terms.trust_list_s, time_s)
     try:
-        inputs, tokens = _judged(draft, message, Parties(payer, payee), time_s)
+        inputs, tokens = _judged(draft, message, parties, time_s)
     except TengeError:
         if fault is not None:  # the guard that stands first names the refusal
             raise fault from None
         raise
     names = [outpoint(message.id, index) for index in range(len(tokens))]
-    _check_void_not_back(inputs, payee)
+    check_void_not_back(inputs, payee)
     if fault is not None:
         void += _put_void(draft, names, tokens)
         raise fault
@@ -242,19 +250,42 @@ def _payment(draft: Draft, message: Verified, time_s: int, void: list[bytes]) ->
     return True
 
 
+def parties_of(draft: Draft, message: Verified) -> Parties:
+    """The two purses of a payment, under the certificates that its terms name.
+
+    Raises:
+        RoleRefused: signed by several keys. NotEnrolled: not by a purse, or a certificate is not registered.
+    """
+    _, terms = offline_transfer(message)
+    payer_key = guards.only_signer(message.signers)
+    draft.certificate_of(payer_key, HolderKind.PURSE)
+    return Parties(draft.certificate(terms.payer_certificate), draft.certificate(terms.payee_certificate))
+
+
 def _judged(
     draft: Draft, message: Verified, parties: Parties, time_s: int
 ) -> tuple[list[OfflineToken], list[OfflineToken]]:
     """The tokens that a payment spends and those that it makes, if everything but revocation is in order."""
-    body, terms = _transfer(message)
-    inputs = [_evidence_input(draft, name, time_s) for name in body.inputs]
+    inputs = [_evidence_input(draft, name, time_s) for name in offline_transfer(message)[0].inputs]
+    return inputs, outputs_of(draft, message, inputs, parties, time_s)
+
+
+def outputs_of(
+    draft: Draft, message: Verified, inputs: list[OfflineToken], parties: Parties, time_s: int
+) -> list[OfflineToken]:
+    """The tokens that a payment makes of its inputs, whatever their deadlines; what its bytes show is in order.
+
+    Raises:
+        Malformed: it names a time to come. Others: see `cbdc.offline.judge.judge`.
+    """
+    body, terms = offline_transfer(message)
     if max(terms.ledger_time_s, terms.trust_list_s) > time_s:
         raise Malformed("the payment names a ledger time that has not come", found=terms.ledger_time_s, now=time_s)
     trust_list_days = draft.policy().trust_list_days
-    return inputs, judge(body, terms, message.signers, inputs, parties, draft.definition, trust_list_days)
+    return judge(body, terms, message.signers, inputs, parties, draft.definition, trust_list_days)
 
 
-def _check_void_not_back(inputs: list[OfflineToken], payee: Certificate) -> None:
+def check_void_not_back(inputs: list[OfflineToken], payee: Certificate) -> None:
     """Whoever made a void output has what he spent still: he is no honest holder behind its acceptor.
 
     Raises:

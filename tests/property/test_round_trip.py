@@ -13,6 +13,7 @@ from cbdc.formats.kinds import Kind
 from cbdc.formats.tokens import Output
 from cbdc.limits import MAX_AMOUNT_TIYN
 from cbdc.log import entries
+from cbdc.log.late import LateHead
 from cbdc.log.receipts import Receipt
 from cbdc.messages.message import build, decode, message_id, verify
 from cbdc.offline.documents import LoadCertificate, SyncCertificate, TrustList
@@ -25,7 +26,7 @@ OPERATOR = KEYS["operator"]
 
 
 def test_every_kind_of_message_is_tried() -> None:
-    signed_by_one = {Kind.CERTIFICATE, Kind.LOAD_CERTIFICATE, Kind.SYNC_CERTIFICATE, Kind.TRUST_LIST}
+    signed_by_one = {Kind.CERTIFICATE, Kind.LOAD_CERTIFICATE, Kind.SYNC_CERTIFICATE, Kind.TRUST_LIST, Kind.LATE_HEAD}
     between_devices = {Kind.INVOICE, Kind.PAYMENT_RECEIPT}
     assert set(some.BODIES) | signed_by_one | between_devices == set(Kind)
 
@@ -125,6 +126,11 @@ def test_a_trust_list_says_what_was_signed(time_s: int, revoked: list[bytes], or
     assert sorted(institution.der for institution in found.institutions) == sorted(institutions())
     assert found.operator_key() == OPERATOR.public
     assert found.bank_key("altyn") == KEYS["altyn"].public
+
+
+@given(head=st.builds(LateHead, st.integers(0, 1 << 53), some.HASHES))
+def test_a_late_head_says_what_was_signed(head: LateHead) -> None:
+    assert LateHead.verify(head.sign(OPERATOR, NETWORK), NETWORK, OPERATOR.public) == head
 
 
 @given(

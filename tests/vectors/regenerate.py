@@ -85,6 +85,7 @@ def vectors() -> dict[str, Vector]:
         "load-certificate": load_certificate_vectors(),
         "sync-certificate": sync_certificate_vector(),
         "trust-list": trust_list_vector(),
+        "late-head": late_head_vector(),
         "entry": entry_vectors(),
         "checkpoint": checkpoint_vector(),
         "receipt": receipt_vector(),
@@ -265,6 +266,10 @@ def sync_certificate_vector() -> Vector:
 
 def trust_list_vector() -> Vector:
     return sign1_vector(samples.trust_list(), "operator") | {"governor": signer("governor")}
+
+
+def late_head_vector() -> Vector:
+    return sign1_vector(samples.late_head(), "operator") | {"late": shown(samples.late_payments())}
 
 
 # --- the log and the state ---------------------------------------------------------------------

@@ -15,6 +15,7 @@ from cbdc.formats.kinds import Kind
 from cbdc.formats.tokens import Output, outpoint
 from cbdc.log import checkpoint, entries, merkle
 from cbdc.log.checkpoint import Checkpoint
+from cbdc.log.late import LateHead
 from cbdc.log.receipts import Receipt
 from cbdc.messages import bodies
 from cbdc.messages.message import Body, build, decode, verify
@@ -198,6 +199,18 @@ def load_certificate(purpose: bytes | None = None) -> bytes:
 
 def sync_certificate() -> bytes:
     return SyncCertificate(KEYS["aigul purse"].public, NOW_S, NONCE, 1_500_00).sign(KEYS["operator"], NETWORK)
+
+
+def late_payments() -> list[tuple[int, int, bytes]]:
+    """Late payments as a ledger keeps them: entries that the log had, ledger time (seconds), signed bytes."""
+    return [(3, NOW_S, offline_payment().raw), (4, NOW_S + 60, offline_payment("again").raw)]
+
+
+def late_head() -> bytes:
+    head = LateHead()
+    for size, time_s, payment in late_payments():
+        head = head.after(size, time_s, payment)
+    return head.sign(KEYS["operator"], NETWORK)
 
 
 def institutions() -> list[bytes]:

@@ -17,6 +17,7 @@ from cbdc.formats import cbor, certificates, cose
 from cbdc.formats.ed25519 import SigningKey, is_valid
 from cbdc.formats.kinds import Kind
 from cbdc.log import checkpoint, entries, merkle
+from cbdc.log.late import LateHead
 from cbdc.log.receipts import Receipt
 from cbdc.messages.message import decode, message_id, verify
 from cbdc.offline.documents import LoadCertificate, SyncCertificate, TrustList
@@ -65,7 +66,7 @@ def test_no_other_file_is_committed() -> None:
 
 def test_every_kind_of_message_has_a_vector() -> None:
     between_devices = {Kind.INVOICE, Kind.PAYMENT_RECEIPT}  # the wallet's, not the ledger's
-    one_key = {Kind.CERTIFICATE, Kind.LOAD_CERTIFICATE, Kind.SYNC_CERTIFICATE, Kind.TRUST_LIST}
+    one_key = {Kind.CERTIFICATE, Kind.LOAD_CERTIFICATE, Kind.SYNC_CERTIFICATE, Kind.TRUST_LIST, Kind.LATE_HEAD}
     assert {Kind[load(name)["kind"].upper()] for name in MESSAGES} == set(Kind) - between_devices - one_key
 
 
@@ -174,6 +175,15 @@ def test_trust_list() -> None:
     ders = [institution.der for institution in found.institutions]
     assert shown([found.time_s, ders, sorted(found.revoked)]) == vector["body"]
     assert found.operator_key() == public(vector["signer"])
+
+
+def test_late_head() -> None:
+    vector = load("late-head")
+    head = LateHead()
+    for size, time_s, payment in vector["late"]:
+        head = head.after(size, time_s, raw(payment.removeprefix("0x")))
+    assert LateHead.verify(raw(vector["message"]), raw(vector["network"]), public(vector["signer"])) == head
+    assert shown([head.count, head.digest]) == vector["body"]
 
 
 def test_entries_and_the_tree_over_them() -> None:

@@ -10,9 +10,10 @@ from rich.table import Table
 
 from cbdc.amounts import format_tenge
 from cbdc.errors import Malformed, TooLarge
+from cbdc.formats.hashing import HASH_BYTES
 from cbdc.limits import MAX_MESSAGE_BYTES
 from cbdc.offline.fraud import verify_proof
-from cbdc.service.forks import proven_forks
+from cbdc.service.forks import late_forks, proven_forks
 from cbdc.store.sqlite import SqliteStore
 from tui.commands.ledger import Where, ledger_path, pinned_root
 from tui.output import Json, out, print_json, refusals
@@ -26,7 +27,7 @@ def export(
     to: Annotated[Path, typer.Option("--to", help="A directory for the proofs, one file each.")] = Path(),
     as_json: Json = False,
 ) -> None:
-    """Write a proof for every output that was spent more than once.
+    """Write a proof for every output that was spent more than once, late payments included.
 
     Examples:
         tenge fraud export /tmp/double-spend/ledger --to /tmp/proofs
@@ -34,22 +35,25 @@ def export(
     with refusals(as_json):
         store = SqliteStore.read(ledger_path(where))
         try:
-            forks = list(proven_forks(store, pinned_root(where, None)))
+            root = pinned_root(where, None)
+            forks = [*proven_forks(store, root), *late_forks(store, root)]
         finally:
             store.close()
         to.mkdir(parents=True, exist_ok=True)
         lines: list[dict[str, Any]] = []
         for fork in forks:
-            path = to / f"{fork.outpoint.hex()[:16]}.fraud"
+            message, index = fork.outpoint[:HASH_BYTES].hex(), int.from_bytes(fork.outpoint[HASH_BYTES:])
+            path = to / f"{message[:16]}{f'-{index}' if index else ''}.fraud"
             path.write_bytes(fork.proof)
-            amount = format_tenge(fork.amount_tiyn)
-            lines.append({"file": str(path), "by": fork.account, "amount": amount, "spends": len(fork.spenders)})
+            line = {"file": str(path), "by": fork.account, "amount": format_tenge(fork.amount_tiyn)}
+            lines.append(line | {"spends": len(fork.spenders) + len(fork.late), "late": len(fork.late)})
         if as_json:
             print_json({"ok": True, "forks": lines})
             return
-        table = Table("proof", "by", "output worth", "spent", title="Double spends")
+        table = Table("proof", "by", "output worth", "spent", "too late", title="Double spends")
         for line in lines:
-            table.add_row(line["file"], line["by"], line["amount"], f"{line['spends']} times")
+            late = str(line["late"] or "")
+            table.add_row(line["file"], line["by"], line["amount"], f"{line['spends']} times", late)
         out.print(table if lines else "No output was spent more than once.")
 
 

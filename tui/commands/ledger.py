@@ -25,6 +25,7 @@ from cbdc.log import checkpoint, entries
 from cbdc.messages.message import decode
 from cbdc.policy import Policy
 from cbdc.service import audit as auditor
+from cbdc.service.evidence import LateEvidence, late_evidence
 from cbdc.service.founding import Governor
 from cbdc.service.ledger import Identity, Ledger
 from cbdc.store.sqlite import SqliteStore
@@ -96,7 +97,7 @@ def status(where: Where, as_json: Json = False) -> None:
         if as_json:
             print_json(facts)
             return
-        when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(facts["ledger_time_s"]))
+        when = _utc(facts["ledger_time_s"])
         out.print(f"{facts['entries']} entries, ledger time {when}, supply {facts['supply']} tenge\n")
         out.print(facts["checkpoint"] or "no checkpoint yet", soft_wrap=True)
 
@@ -122,6 +123,7 @@ def verify(where: Where, root: Root = None, as_json: Json = False) -> None:
             "entries": verdict.entries,
             "checkpoints": verdict.checkpoints,
             "signatures": verdict.signatures,
+            "late": verdict.late,
             "log_root": verdict.log_root.hex(),
             "state_root": verdict.state_root.hex(),
             "invariants": verdict.laws,
@@ -132,7 +134,7 @@ def verify(where: Where, root: Root = None, as_json: Json = False) -> None:
         out.print(
             f"[bold green]The ledger is sound.[/] {verdict.entries} entries re-executed, "
             f"{verdict.signatures} signatures and {verdict.checkpoints} checkpoints checked, "
-            "every stored row compared.",
+            f"{verdict.late} late payments judged again, every stored row compared.",
             soft_wrap=True,
         )
         out.print(f"log root   {verdict.log_root.hex()}\nstate root {verdict.state_root.hex()}", soft_wrap=True)
@@ -172,6 +174,41 @@ def audit(where: Where, as_json: Json = False) -> None:
             for name, amount_tiyn in rows.items():
                 table.add_row(name, show_tenge(amount_tiyn))
             out.print(table)
+
+
+@app.command()
+def evidence(where: Where, as_json: Json = False) -> None:
+    """List the offline payments that came too late: they moved nothing and are kept as proof.
+
+    `tenge fraud export` writes a proof where one of them spends what was spent before.
+
+    Examples:
+        tenge ledger evidence /tmp/market/ledger
+    """
+    with refusals(as_json):
+        store = SqliteStore.read(ledger_path(where))
+        try:
+            found = list(late_evidence(store, pinned_root(where, None)))
+        finally:
+            store.close()
+        if as_json:
+            print_json({"ok": True, "late": [_late_line(late) for late in found]})
+            return
+        table = Table("shown", "payment", "by", "to", "tenge", title="Payments that came too late")
+        table.columns[4].justify = "right"
+        for late in found:
+            table.add_row(_utc(late.time_s), late.id.hex()[:16], late.payer, late.payee, show_tenge(late.amount_tiyn))
+        out.print(table if found else "No payment came too late.")
+
+
+def _late_line(late: LateEvidence) -> dict[str, Any]:
+    spent = [name.hex() for name in late.outpoints]
+    parties = {"by": late.payer, "to": late.payee, "amount": format_tenge(late.amount_tiyn)}
+    return {"payment": late.id.hex(), "time_s": late.time_s, **parties, "outpoints": spent}
+
+
+def _utc(time_s: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(time_s))
 
 
 @app.command()
