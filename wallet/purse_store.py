@@ -124,6 +124,16 @@ class PurseStore:
             self.vault.put("purse", _CERTIFICATE, certificate)
             self.vault.put("certificate", self.certificate.id, certificate)
 
+    def begin_anew(self) -> None:
+        """Forget what only the element before could act on; inside `Vault.together` with the change of elements.
+
+        Evidence, journals of payments and what this device has seen spent stay: they need no element.
+        """
+        self.vault.drop("purse", _CERTIFICATE)
+        for space in ("token", "invoice", "intent", "releasing", "unload"):
+            for name, _ in self.vault.items(space):
+                self.vault.drop(space, name)
+
     def learn(self, trust_list: bytes, policy: Policy, purposes: dict[bytes, Definition]) -> None:
         """Take a newer trust list, the policy and the purposes. Raises BadSignature, Malformed."""
         fresh = TrustList.verify(trust_list, self.network)
