@@ -143,6 +143,15 @@ class Customer(ReplaceableWallet):
         self.purse.install(purse_certificate, trust_list)
         self.vault.put("wallet", b"certificate", wallet_certificate)
 
+    def change_pin(self, old: str, new: str) -> None:
+        """Give the secure element another PIN; where none was given it is the password. `open` asks for the new one.
+
+        Raises:
+            WrongPin, PinLocked: nothing has changed. FormError: the new one is too long or no text. Unreachable: the
+            element died; it opens with the old PIN or with the new one.
+        """
+        self.element.change_pin(old, new)
+
     # --- balance -------------------------------------------------------------------------------
 
     def balance(self, port: LedgerPort | None) -> Balance:

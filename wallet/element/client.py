@@ -15,6 +15,7 @@ from cbdc.errors import FormError, TengeError, Unreachable
 from cbdc.formats import cbor
 from cbdc.formats.cose import Signature
 from cbdc.limits import ELEMENT_ANSWER_S
+from wallet.element.pin import pin_bytes
 from wallet.element.wire import read_answer, receive_frame, send_frame
 from wallet.vault import KdfCost
 
@@ -52,7 +53,7 @@ class ElementProcess:
         """
         stated = None if cost is None else [cost.iterations, cost.lanes, cost.memory_kib]
         element = cls(path)
-        element.unlock("create", pin.encode(), network, stated)
+        element.unlock("create", pin_bytes(pin), network, stated)
         return element
 
     @classmethod
@@ -63,7 +64,7 @@ class ElementProcess:
             WrongPin, PinLocked, WalletCorrupt, Unreachable; LedgerBusy: another program has it open.
         """
         element = cls(path)
-        element.unlock("open", pin.encode())
+        element.unlock("open", pin_bytes(pin))
         return element
 
     def unlock(self, name: str, *arguments: cbor.Value) -> None:
@@ -120,6 +121,9 @@ class ElementProcess:
 
     def note_sync(self, sync_certificate: bytes, trust_list: bytes, settled: bool = True) -> None:
         self._ask("note_sync", sync_certificate, trust_list, settled)
+
+    def change_pin(self, old: str, new: str) -> None:
+        self._ask("change_pin", pin_bytes(old), pin_bytes(new))
 
     def _ask(self, name: str, *arguments: cbor.Value) -> cbor.Value:
         """One request and its answer.

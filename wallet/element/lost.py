@@ -21,7 +21,7 @@ class LostElement:
 
     install = counters = held_tiyn = has_spent = _ask
     sign_payment = sign_unload = sign_invoice = sign_receipt = _ask
-    sync_challenge = note_sync = _ask
+    sync_challenge = note_sync = change_pin = _ask
 
     def __repr__(self) -> str:
         return f"LostElement({self.public_key.hex()[:16]}…)"
