@@ -25,7 +25,7 @@ from cbdc.errors import (
 from cbdc.formats import cbor, certificates, cose
 from cbdc.formats.kinds import Kind
 from cbdc.formats.tokens import Output, outpoint
-from cbdc.messages.bodies import NONCE_BYTES, OfflineTerms, Transfer
+from cbdc.messages.bodies import NONCE_BYTES, OfflineTerms, Transfer, Unload
 from cbdc.messages.message import decode, message_id
 from cbdc.offline.judge import Parties, judge
 from cbdc.purposes.marks import payment_facts
@@ -156,7 +156,8 @@ class Purse(PurseStore):
 
     def _compose(self, invoice: Invoice, know: Knowledge, purpose: bytes | None) -> tuple[tuple[bytes, ...], bytes]:
         """The transfer's inputs and payload, judged here exactly as the payee will."""
-        held = self.tokens()
+        stored = self.tokens()
+        held = {name: token for name, token in stored.items() if not self.element.has_spent(name)}
         now_s = max(know.clock_s, know.ledger_time_s, invoice.ledger_time_s)
         usable = {name: token for name, token in held.items() if token.spend_until_s >= now_s}
         coins = [Coin(name, token.amount_tiyn, token.purpose) for name, token in usable.items()]
@@ -166,6 +167,7 @@ class Purse(PurseStore):
             shares = split_by_purpose(invoice.amount_tiyn, coins, self.definitions(), facts, purpose)
         except InsufficientFunds:
             acceptance.check_deadlines(held, now_s)
+            self._check_accounted_for(stored.keys() - held.keys())
             raise
         chosen = pick(shares, coins, payee.key, payer.key)
         counter, spends = self.element.counters()
@@ -184,6 +186,18 @@ class Purse(PurseStore):
         transfer = Transfer(chosen.inputs, chosen.outputs, valid_until_s, None, terms)
         self._check_own(transfer, inputs, Parties(payer, payee), know)
         return chosen.inputs, cbor.encode(transfer.to_cbor())
+
+    def _check_accounted_for(self, spent: Iterable[bytes]) -> None:
+        """What the element has spent is in storage for a reason: an unload that waits for its answer.
+
+        Raises:
+            DoubleSpend: else the storage has been rolled back, and shows money that is gone.
+        """
+        waiting = self.vault.get("unload", b"")
+        known = Unload.from_cbor(cbor.decode(waiting[0])).inputs if waiting else ()
+        for name in spent:
+            if name not in known:
+                raise DoubleSpend("the element has signed another spend of this token", outpoint=name)
 
     def _check_own(self, transfer: Transfer, inputs: list[OfflineToken], parties: Parties, know: Knowledge) -> None:
         """Judge what is about to be signed as its taker and the ledger will."""
