@@ -11,7 +11,8 @@ The steps, in order; the code below carries their numbers:
 7. amount and headroom against the invoice
 
 A release (`check_release`) takes the same steps, but that it answers no invoice: it must give back a payment that
-this purse made, and asks for no headroom, because the purse had that room before.
+this purse made, and asks for no headroom: the purse had that room when it paid, and what its payee has signed away
+comes back by the ledger in any case.
 """
 
 from __future__ import annotations
