@@ -15,9 +15,10 @@ from cbdc.formats import cbor
 from cbdc.messages.bodies import Unload
 from cbdc.state.records import OfflineToken
 from wallet.element import ElementMaker, ElementProcess, LostElement
+from wallet.history import HistoryItem
 from wallet.keys import check_words, words_of
 from wallet.moving import SyncReport
-from wallet.online import VALID_FOR_S, HistoryItem
+from wallet.online import VALID_FOR_S
 from wallet.port import LedgerPort
 from wallet.replacement import ReplaceableWallet, element_path
 from wallet.vault import KdfCost, Vault

@@ -28,6 +28,7 @@ from cbdc.messages.bodies import Load, Reconcile, Transfer, Unload
 from cbdc.messages.message import build, decode
 from cbdc.state.records import OfflineToken
 from wallet.element import SecureElement
+from wallet.history import HistoryItem, offline_items
 from wallet.online import VALID_FOR_S, OnlineWallet, coins_of
 from wallet.port import LedgerPort
 from wallet.purse import Event, Purse, Sent
@@ -81,6 +82,9 @@ class MovingWallet(OnlineWallet):
     def purse_keys(self) -> list[bytes]:
         """The key of the purse in use, then those before it."""
         return [self.element.public_key, *self.retired_keys()]
+
+    def _offline_items(self) -> list[HistoryItem]:
+        return offline_items(self.purse)
 
     # --- between ledger and purse --------------------------------------------------------------
 

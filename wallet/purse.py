@@ -411,6 +411,7 @@ class Purse(PurseStore):
             self._store_hops(accepted, bundle)
             self.mark(payment_id, Event.RELEASE)
             self.vault.put("returned", accepted.id, payment_id)
+            self.vault.put("returned at", payment_id, accepted.hops[-1].terms.ledger_time_s)
         return payment_id
 
     def _has_made(self, payment_id: bytes) -> bool:
