@@ -113,6 +113,10 @@ MAX_PAYLOAD_TEXT_CHARS: Final = 64 * 1024
 MAX_INFLATED_BYTES: Final = 256 * 1024
 """An offline payload after decompression: a bomb stops here."""
 
+MAX_PROOF_PAYMENTS: Final = 256
+"""Payments that a purse keeps of others' forks until its next sync: four of the longest ancestries. It refused the
+payment, so it loses nothing by keeping no more, and whoever forks without end must not fill its storage."""
+
 MAX_INVOICE_LINES: Final = 64
 """Item lines on an invoice: a long till receipt."""
 

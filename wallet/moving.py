@@ -155,9 +155,7 @@ class MovingWallet(OnlineWallet):
         refused = []
         for payment_id, raw in evidence.items():
             # one that did not count is handed in again by itself, to learn why
-            body = decode(raw, self.network).body
-            outputs = len(body.outputs) if isinstance(body, Transfer) else 1
-            error = None if self._is_known(port, payment_id, outputs) else self._hand_in(port, [raw])
+            error = None if self._has(port, payment_id, raw) else self._hand_in(port, [raw])
             if error is not None:
                 refused.append((payment_id, error))
         return len(evidence), tuple(refused)
@@ -171,6 +169,11 @@ class MovingWallet(OnlineWallet):
         except TengeError as error:
             return error
         return None
+
+    def _has(self, port: LedgerPort, payment_id: bytes, raw: bytes) -> bool:
+        """Whether the ledger has this payment, any of its outputs."""
+        body = decode(raw, self.network).body
+        return self._is_known(port, payment_id, len(body.outputs) if isinstance(body, Transfer) else 1)
 
     @staticmethod
     def _is_known(port: LedgerPort, payment_id: bytes, outputs: int = 1) -> bool:
@@ -196,6 +199,10 @@ class MovingWallet(OnlineWallet):
             event = self._outcome(port, held.id, held.inputs, declined)
             if event is not None:
                 self.purse.mark_received(held.id, event)
+        proofs = self.vault.items("proof")
+        decided = [name for name, raw in proofs if name in declined or self._has(port, name, raw)]
+        if decided:
+            self.purse.drop_proofs(decided)
         return settled, disputed
 
     def _outcome(

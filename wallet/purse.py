@@ -260,7 +260,7 @@ class Purse(PurseStore):
         """Take a payment: check it, store it, and answer with a receipt. A repeat gets the same receipt.
 
         Raises:
-            TengeError: which guard refused; nothing was stored, but for the proof of a fork.
+            TengeError: which guard refused; nothing was stored, but for a proven fork.
         """
         bundle = PaymentBundle.decode(bundle_raw)
         payment = decode(bundle.payment, self.network)
@@ -272,11 +272,15 @@ class Purse(PurseStore):
         try:
             accepted = self._check_bundle(bundle, know)
         except DoubleSpend:
-            self.keep_proof(bundle)
+            self._keep_fork(bundle, know)
             raise
         receipt = self.element.sign_receipt(receipt_payload(accepted.id, know.ledger_time_s), bundle.payment)
         self._store(accepted, bundle, receipt)
         return receipt
+
+    def _keep_fork(self, bundle: PaymentBundle, know: Knowledge) -> None:
+        if not self.keep_proof(acceptance.proven_fork(bundle, know)):
+            log.warning("no room for another proof of a fork before the next sync")
 
     def _check_bundle(self, bundle: PaymentBundle, know: Knowledge) -> Accepted:
         return acceptance.check(bundle, self._open_invoice, know)
@@ -395,16 +399,17 @@ class Purse(PurseStore):
         """Payer: take a release of a payment that this purse made; the payment's id. A repeat changes nothing.
 
         Raises:
-            TengeError: which guard refused; nothing was stored, but for the proof of a fork.
+            TengeError: which guard refused; nothing was stored, but for a proven fork.
         """
         bundle = PaymentBundle.decode(bundle_raw)
         known = self.vault.get("returned", decode(bundle.payment, self.network).id)
         if known is not None:
             return bytes(known)
+        know = self.knowledge()
         try:
-            accepted = acceptance.check_release(bundle, self._has_made, self.knowledge())
+            accepted = acceptance.check_release(bundle, self._has_made, know)
         except DoubleSpend:
-            self.keep_proof(bundle)
+            self._keep_fork(bundle, know)
             raise
         payment_id = accepted.hops[-1].terms.invoice_id
         with self.vault.together():
