@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cbdc.errors import NotEnrolled
 from cbdc.formats import cbor
 from cbdc.messages.bodies import Unload
 from cbdc.state.records import OfflineToken
@@ -20,7 +19,7 @@ from wallet.keys import check_words, words_of
 from wallet.moving import SyncReport
 from wallet.online import VALID_FOR_S
 from wallet.port import LedgerPort
-from wallet.replacement import ReplaceableWallet, element_path
+from wallet.replacement import ReplaceableWallet, element_key, element_path, note_element
 from wallet.vault import KdfCost, Vault
 
 
@@ -80,6 +79,7 @@ class Customer(ReplaceableWallet):
             vault.close()
             vault.path.unlink()  # without its element it is no wallet, and would be in the way of the next try
             raise
+        note_element(vault, made)
         return cls(vault, made, network, clock, random)
 
     @classmethod
@@ -104,6 +104,7 @@ class Customer(ReplaceableWallet):
         except BaseException:
             vault.close()
             raise
+        note_element(vault, opened)
         return cls(vault, opened, vault.get("wallet", b"network"), clock, random)
 
     @classmethod
@@ -119,15 +120,7 @@ class Customer(ReplaceableWallet):
         """
         vault = Vault.open(directory / "wallet.db", password)
         network: bytes = vault.get("wallet", b"network")
-        customer = cls(vault, LostElement(b""), network, clock, random)
-        try:
-            customer.element = customer.purse.element = LostElement(customer.purse.certificate.key)
-        except NotEnrolled:  # then the ledger knows nothing of its key
-            return customer
-        except BaseException:
-            customer.close()
-            raise
-        return customer
+        return cls(vault, LostElement(element_key(vault)), network, clock, random)
 
     @property
     def element_path(self) -> Path:

@@ -18,17 +18,33 @@ from wallet.moving import UNDECIDED, MovingWallet, totals
 from wallet.port import LedgerPort
 from wallet.vault import KdfCost, Vault
 
-_NUMBER: Final = b"element"
-_OWN_FILE: Final = "element.db"
+_IN_USE: Final = b"element"
+_FIRST_FILE: Final = "element.db"
 
 
 def element_path(vault: Vault) -> Path:
     """The file of the element that a wallet uses: ``element.db``, after replacements ``element-1.db`` and so on."""
-    return _numbered(vault.path.parent, vault.get("wallet", _NUMBER) or 0)
+    return _numbered(vault.path.parent, _in_use(vault)[0])
+
+
+def element_key(vault: Vault) -> bytes:
+    """The key of the element that a wallet uses (32 bytes), also where that does not open; empty if it never did."""
+    return _in_use(vault)[1]
+
+
+def note_element(vault: Vault, element: SecureElement) -> None:
+    """Write down which element a wallet has, once it is there for the first time."""
+    if not element_key(vault):
+        vault.put("wallet", _IN_USE, [_in_use(vault)[0], element.public_key])
+
+
+def _in_use(vault: Vault) -> tuple[int, bytes]:
+    number, key = vault.get("wallet", _IN_USE) or (0, b"")
+    return number, key
 
 
 def _numbered(directory: Path, number: int) -> Path:
-    return directory / (f"element-{number}.db" if number else _OWN_FILE)
+    return directory / (f"element-{number}.db" if number else _FIRST_FILE)
 
 
 class ReplaceableWallet(MovingWallet):
@@ -113,7 +129,7 @@ class ReplaceableWallet(MovingWallet):
 
     def _free_number(self) -> tuple[int, Path]:
         """The next number without a file: one that a power cut left half-made was never used, and is left alone."""
-        number = int(self.vault.get("wallet", _NUMBER) or 0) + 1
+        number = _in_use(self.vault)[0] + 1
         while (path := _numbered(self.vault.path.parent, number)).exists():
             number += 1
         return number, path
@@ -123,8 +139,8 @@ class ReplaceableWallet(MovingWallet):
         old = self.element
         with self.vault.together():
             if old.public_key:
-                self.vault.put("retired", old.public_key, self.vault.get("wallet", _NUMBER) or 0)
-            self.vault.put("wallet", _NUMBER, number)
+                self.vault.put("retired", old.public_key, _in_use(self.vault)[0])
+            self.vault.put("wallet", _IN_USE, [number, made.public_key])
             self.purse.begin_anew()
         self.element = self.purse.element = made
         old.close()

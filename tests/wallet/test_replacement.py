@@ -207,6 +207,27 @@ def test_a_purse_without_certificate_is_replaced_too(found: Found, tmp_path: Pat
     fresh.close()
 
 
+def test_a_key_that_the_wallet_never_saw_certified_is_retired_too(found: Found) -> None:
+    """The bank has certified the new element, the answer was lost, and then its PIN is forgotten."""
+    town = found("dana")
+    first = town["dana"].element.public_key
+    second = replace(town, "dana")
+
+    class Torn(Cable):
+        def trust_list(self) -> bytes:
+            raise Unreachable("the network is gone")
+
+    with pytest.raises(Unreachable):
+        town.bank.replace_purse(Torn(town.port), town["dana"])
+    device = town.economy.device("dana")
+    device.customer.close()
+    device.customer = Customer.open_without_element(device.directory, _PASSWORD, clock=device.clock)
+    replace(town, "dana")
+    town.bank.replace_purse(town.port, device.customer)
+    assert device.customer.retired_keys() == sorted([first, second])
+    assert len(denied(town)) == 2
+
+
 def test_the_bank_may_be_asked_twice(found: Found) -> None:
     """The first answer was lost: the certificate on the ledger is the one that the purse gets."""
     town = found("dana")
