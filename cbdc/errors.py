@@ -178,6 +178,12 @@ class ReserveShort(TengeError):
     code = "reserve_short"
 
 
+class Unsettled(TengeError):
+    """Something is under way that would be lost sight of: sync first."""
+
+    code = "unsettled"
+
+
 # --- limits, purposes, privacy -----------------------------------------------------------------
 
 

@@ -123,6 +123,10 @@ MAX_INFLATED_BYTES: Final = 256 * 1024
 MAX_PASSED_LIST_BYTES: Final = 32 * 1024
 """A trust list that one device passes on to another: a thousand denied purses; a longer one is fetched at a sync."""
 
+MAX_PROOF_PAYMENTS: Final = 256
+"""Payments that a purse keeps of others' forks until its next sync: four of the longest ancestries. It refused the
+payment, so it loses nothing by keeping no more, and whoever forks without end must not fill its storage."""
+
 MAX_INVOICE_LINES: Final = 64
 """Item lines on an invoice: a long till receipt."""
 

@@ -11,7 +11,8 @@ The steps, in order; the code below carries their numbers:
 7. amount and headroom against the invoice
 
 A release (`check_release`) takes the same steps, but that it answers no invoice: it must give back a payment that
-this purse made, and asks for no headroom, because the purse had that room before.
+this purse made, and asks for no headroom: the purse had that room when it paid, and what its payee has signed away
+comes back by the ledger in any case.
 """
 
 from __future__ import annotations
@@ -28,11 +29,13 @@ from cbdc.errors import (
     LimitHolding,
     Malformed,
     NotEnrolled,
+    TengeError,
     TrustListStale,
     WrongPayee,
 )
 from cbdc.formats import certificates
 from cbdc.formats.certificates import Certificate
+from cbdc.formats.hashing import HASH_BYTES
 from cbdc.formats.tokens import outpoint
 from cbdc.messages.bodies import OfflineTerms, Transfer
 from cbdc.messages.message import Verified, decode, verify
@@ -142,6 +145,43 @@ def check_release(bundle: PaymentBundle, has_made: Callable[[bytes], bool], know
     if not is_release(transfer, terms) or not has_made(terms.invoice_id):
         raise WrongPayee("it gives back no payment of this purse", found=terms.invoice_id)
     return _accepted(evidence, releaser, know)  # 4 to 6
+
+
+def proven_fork(bundle: PaymentBundle, know: Knowledge) -> tuple[bytes, ...]:
+    """The payments of a bundle that prove a fork, with those that lead up to them, ancestors first; () if none do.
+
+    Each of them stands by itself: signed by the owner of what it spends, traced to load certificates, judged as the
+    ledger judges it. So two that spend one token, or one that spends what this purse has seen spent otherwise, are a
+    fork there too. What is only claimed, and what has nothing to do with it, is left out.
+
+    Raises:
+        TengeError: a signature in the bundle does not hold.
+    """
+    evidence = _evidence(bundle, know)
+    tokens = {name: load.token for name, (load, _) in evidence.loads.items()}
+    hops: list[Hop] = []
+    for message, raw in zip(evidence.messages, evidence.raws, strict=True):
+        try:
+            hop = _judge(message, raw, tokens, evidence.certs, know)
+        except TengeError:
+            continue  # the ledger would refuse it as well
+        tokens |= {outpoint(hop.id, index): token for index, token in enumerate(hop.tokens)}
+        hops.append(hop)
+    wanted = _forking(hops, know)
+    for hop in reversed(hops):
+        if hop.id in wanted:
+            wanted |= {name[:HASH_BYTES] for name in hop.transfer.inputs}
+    return tuple(hop.raw for hop in hops if hop.id in wanted)
+
+
+def _forking(hops: list[Hop], know: Knowledge) -> set[bytes]:
+    """Ids of payments that spend what another one spends."""
+    spenders: dict[bytes, set[bytes]] = {}
+    for hop in hops:
+        for name in hop.transfer.inputs:
+            seen = know.spender_of(name)
+            spenders.setdefault(name, set()).update({hop.id} if seen is None else {hop.id, seen})
+    return {payment_id for ids in spenders.values() if len(ids) > 1 for payment_id in ids}
 
 
 # --- the steps ---------------------------------------------------------------------------------

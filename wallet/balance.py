@@ -15,12 +15,14 @@ Totals = dict[bytes | None, int]
 @dataclass(frozen=True, slots=True)
 class Holdings:
     """What a wallet's own storage says: its online keys, what its purse can spend, what it has signed away without
-    knowing the outcome, and an unload that waits for its answer (its first input's outpoint, tiyn)."""
+    knowing the outcome, an unload that waits for its answer (its first input's outpoint, tiyn), and the keys of
+    secure elements that were replaced."""
 
     keys: tuple[bytes, ...]
     offline: Totals
     pending_tiyn: int
     unanswered: tuple[bytes, int] | None
+    retired: tuple[bytes, ...] = ()
 
     @property
     def offline_tiyn(self) -> int:
@@ -29,12 +31,17 @@ class Holdings:
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """Tiyn online, offline and pending (disjoint), and how much of the first two bears which purpose."""
+    """Tiyn online, offline and pending (disjoint), and how much of the first two bears which purpose.
+
+    ``returning_tiyn`` are live leaves of purses whose element was replaced: they come online at their last deadline,
+    less what a fork has seized of them.
+    """
 
     online_tiyn: int
     offline_tiyn: int
     pending_tiyn: int
     marked: dict[bytes, int]
+    returning_tiyn: int = 0
 
 
 def balance_of(holdings: Holdings, port: LedgerPort | None) -> Balance:
@@ -50,7 +57,19 @@ def balance_of(holdings: Holdings, port: LedgerPort | None) -> Balance:
         offline_tiyn=holdings.offline_tiyn,
         pending_tiyn=holdings.pending_tiyn + _unanswered_tiyn(holdings, port),
         marked=marked,
+        returning_tiyn=_returning_tiyn(holdings, port),
     )
+
+
+def without_device(keys: tuple[bytes, ...], retired: tuple[bytes, ...], purse_key: bytes, port: LedgerPort) -> Holdings:
+    """What is left to the owner of a device that is gone: the purse as the ledger knows it."""
+    return Holdings(keys, totals(port.offline_of([purse_key]).values()), 0, None, retired)
+
+
+def _returning_tiyn(holdings: Holdings, port: LedgerPort | None) -> int:
+    if port is None or not holdings.retired:
+        return 0
+    return sum(leaf.amount_tiyn for leaf in port.offline_of(holdings.retired).values())
 
 
 def _unanswered_tiyn(holdings: Holdings, port: LedgerPort | None) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final, Protocol
 
+from cbdc.errors import NotEnrolled
 from cbdc.formats import certificates
 from cbdc.formats.certificates import Holder, Merchant, PurseLimits
 from cbdc.formats.ed25519 import SigningKey
@@ -11,13 +13,24 @@ from cbdc.formats.kinds import Kind
 from cbdc.log.receipts import Receipt
 from cbdc.messages.bodies import Enrol, Redeem, Reserve, Revoke, Transfer
 from cbdc.messages.message import Body, build
-from cbdc.policy import DAY_S
+from cbdc.offline.documents import TrustList
+from cbdc.policy import DAY_S, Policy
 from cbdc.service.founding import Governor
-from wallet.customer import VALID_FOR_S
+from wallet.customer import VALID_FOR_S, Customer
 from wallet.port import LedgerPort
 from wallet.selection import Coin, Selection, pick
 
 CERTIFICATE_DAYS: Final = 730
+
+
+@dataclass(frozen=True, slots=True)
+class _Customer:
+    """What a bank knows of a customer and writes into his certificates."""
+
+    subject: str
+    holder: Holder
+    merchant: Merchant | None
+    tier: int
 
 
 class Enrollee(Protocol):
@@ -51,32 +64,67 @@ class BankDesk:
         tier: int = 1,
     ) -> Receipt:
         """Certify a customer's online key and purse, with the policy's limits, and register both."""
-        policy, now_s = port.policy(), port.ledger_time_s()
-        limits = PurseLimits(
-            policy.offline_holding_tiyn, policy.offline_payment_tiyn, policy.offline_spends, policy.offline_hops
-        )
-
-        def certify(key: bytes, limits: PurseLimits | None, online_key: bytes | None) -> bytes:
-            return certificates.issue(
-                self.key,
-                self.network,
-                bank=self.name,
-                subject=subject,
-                key=key,
-                issued_s=now_s,
-                expires_s=now_s + CERTIFICATE_DAYS * DAY_S,
-                holder=holder,
-                tier=tier,
-                merchant=merchant,
-                limits=limits,
-                online_key=online_key,
-            )
-
-        wallet = certify(customer.online_key, None, None)
-        purse = certify(customer.purse_key, limits, customer.online_key)
-        receipt = port.submit(build(Kind.ENROL, Enrol((wallet, purse)), [self.key], self.network))
+        now_s = port.ledger_time_s()
+        known = _Customer(subject, holder, merchant, tier)
+        wallet = self._certify(known, now_s, customer.online_key)
+        limits = _purse_limits(port.policy())
+        purse = self._certify(known, now_s, customer.purse_key, limits, customer.online_key)
+        receipt = self._do(port, Kind.ENROL, Enrol((wallet, purse)))
         customer.install(wallet, purse, port.trust_list())
         return receipt
+
+    def replace_purse(self, port: LedgerPort, customer: Customer, reference: str = "replaced") -> bytes:
+        """Certify the key of a customer's new element, then deny those that it replaces; the purse's certificate.
+
+        The customer is who he was: his wallet's certificate on the ledger says it. May be repeated after a power cut.
+
+        Raises:
+            CertificateRevoked: the account owes for a fork, or its wallet is denied. NotEnrolled: nobody's customer.
+        """
+        owner, key = customer.certificate(port), customer.element.public_key
+        try:
+            purse = port.certificate_bytes(key)
+        except NotEnrolled:
+            known = _Customer(owner.subject, owner.holder, owner.merchant, owner.tier)
+            purse = self._certify(known, port.ledger_time_s(), key, _purse_limits(port.policy()), owner.key)
+            self._do(port, Kind.ENROL, Enrol((purse,)))
+        for retired in customer.retired_keys():
+            if self._is_in_force(port, retired):
+                self.revoke(port, retired, reference)
+        customer.purse.install(purse, port.trust_list())
+        return purse
+
+    def _certify(
+        self,
+        known: _Customer,
+        now_s: int,
+        key: bytes,
+        limits: PurseLimits | None = None,
+        online_key: bytes | None = None,
+    ) -> bytes:
+        """A wallet's certificate, or with ``limits`` and ``online_key`` a purse's."""
+        return certificates.issue(
+            self.key,
+            self.network,
+            bank=self.name,
+            subject=known.subject,
+            key=key,
+            issued_s=now_s,
+            expires_s=now_s + CERTIFICATE_DAYS * DAY_S,
+            holder=known.holder,
+            tier=known.tier,
+            merchant=known.merchant,
+            limits=limits,
+            online_key=online_key,
+        )
+
+    def _is_in_force(self, port: LedgerPort, key: bytes) -> bool:
+        """Whether a key was ever certified, and is not denied."""
+        try:
+            certificate, _ = certificates.unverified(port.certificate_bytes(key), self.network)
+        except NotEnrolled:
+            return False
+        return certificate.id not in TrustList.verify(port.trust_list(), self.network).revoked
 
     def fund(self, port: LedgerPort, payee: bytes, amount_tiyn: int) -> Receipt:
         """Hand tenge to a customer's online key."""
@@ -115,3 +163,9 @@ class BankDesk:
 
     def _do(self, port: LedgerPort, kind: Kind, body: Body) -> Receipt:
         return port.submit(build(kind, body, [self.key], self.network))
+
+
+def _purse_limits(policy: Policy) -> PurseLimits:
+    return PurseLimits(
+        policy.offline_holding_tiyn, policy.offline_payment_tiyn, policy.offline_spends, policy.offline_hops
+    )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from cbdc.errors import (
     TengeError,
     WrongPayee,
 )
-from cbdc.formats import cbor, certificates
+from cbdc.formats import certificates
 from cbdc.formats.certificates import Certificate
 from cbdc.formats.ed25519 import SigningKey
 from cbdc.formats.kinds import Kind
@@ -21,6 +20,7 @@ from cbdc.offline.documents import TrustList
 from cbdc.purposes.definition import Definition
 from cbdc.purposes.marks import payment_facts
 from cbdc.state.records import Token
+from wallet.history import HistoryItem
 from wallet.keys import KeyChain
 from wallet.port import LedgerPort
 from wallet.sealing import seal, unseal
@@ -32,19 +32,6 @@ VALID_FOR_S: Final = 600
 
 GAP_LIMIT: Final = 20
 """Keys without a certificate after which a restore stops looking."""
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryItem:
-    """One line of a wallet's history; ``amount_tiyn`` is negative for what went out."""
-
-    time_s: int
-    what: str
-    amount_tiyn: int
-    counterpart: str
-    message_id: bytes
-    entry_index: int | None
-    memo: str
 
 
 class OnlineWallet:
@@ -93,7 +80,11 @@ class OnlineWallet:
     def history(self) -> list[HistoryItem]:
         """Everything this wallet did or saw, oldest first."""
         items = [HistoryItem(*value) for _, value in self.vault.items("history")]
-        return sorted(items, key=lambda item: (item.time_s, item.entry_index or 0))
+        return sorted([*items, *self._offline_items()], key=lambda item: (item.time_s, item.entry_index or 0))
+
+    def _offline_items(self) -> list[HistoryItem]:
+        """What a purse beside it did."""
+        return []
 
     def look(self, port: LedgerPort) -> list[HistoryItem]:
         """Notice what has arrived since the last look; the new arrivals."""
@@ -104,7 +95,7 @@ class OnlineWallet:
                 continue
             self.vault.put("seen", name, None)
             item = HistoryItem(port.ledger_time_s(), "received", token.amount_tiyn, "", name[:32], None, "")
-            self.vault.put("history", name, _fields(item))
+            self.vault.put("history", name, item.fields())
             arrivals.append(item)
         return arrivals
 
@@ -194,7 +185,7 @@ class OnlineWallet:
         item = HistoryItem(receipt.time_s, what, amount_tiyn, counterpart, message.id, receipt.index, memo)
         with self.vault.together():
             self.vault.put("receipt", message.id, [raw, receipt.encode()])
-            self.vault.put("history", message.id, _fields(item))
+            self.vault.put("history", message.id, item.fields())
             for index, output in enumerate(getattr(message.body, "outputs", ())):
                 if output.owner == self.key.public:
                     self.vault.put("seen", outpoint(message.id, index), None)
@@ -227,7 +218,3 @@ def _certificate_or_none(port: LedgerPort, key: bytes, network: bytes) -> Certif
         return certificates.unverified(port.certificate_bytes(key), network)[0]
     except TengeError:
         return None
-
-
-def _fields(item: HistoryItem) -> list[cbor.Value]:
-    return [getattr(item, name) for name in HistoryItem.__match_args__]

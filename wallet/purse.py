@@ -25,7 +25,7 @@ from cbdc.errors import (
 from cbdc.formats import cbor, certificates, cose
 from cbdc.formats.kinds import Kind
 from cbdc.formats.tokens import Output, outpoint
-from cbdc.messages.bodies import NONCE_BYTES, OfflineTerms, Transfer
+from cbdc.messages.bodies import NONCE_BYTES, OfflineTerms, Transfer, Unload
 from cbdc.messages.message import decode, message_id
 from cbdc.offline.judge import Parties, judge
 from cbdc.purposes.marks import payment_facts
@@ -156,7 +156,8 @@ class Purse(PurseStore):
 
     def _compose(self, invoice: Invoice, know: Knowledge, purpose: bytes | None) -> tuple[tuple[bytes, ...], bytes]:
         """The transfer's inputs and payload, judged here exactly as the payee will."""
-        held = self.tokens()
+        stored = self.tokens()
+        held = {name: token for name, token in stored.items() if not self.element.has_spent(name)}
         now_s = max(know.clock_s, know.ledger_time_s, invoice.ledger_time_s)
         usable = {name: token for name, token in held.items() if token.spend_until_s >= now_s}
         coins = [Coin(name, token.amount_tiyn, token.purpose) for name, token in usable.items()]
@@ -166,6 +167,7 @@ class Purse(PurseStore):
             shares = split_by_purpose(invoice.amount_tiyn, coins, self.definitions(), facts, purpose)
         except InsufficientFunds:
             acceptance.check_deadlines(held, now_s)
+            self._check_accounted_for(stored.keys() - held.keys())
             raise
         chosen = pick(shares, coins, payee.key, payer.key)
         counter, spends = self.element.counters()
@@ -184,6 +186,18 @@ class Purse(PurseStore):
         transfer = Transfer(chosen.inputs, chosen.outputs, valid_until_s, None, terms)
         self._check_own(transfer, inputs, Parties(payer, payee), know)
         return chosen.inputs, cbor.encode(transfer.to_cbor())
+
+    def _check_accounted_for(self, spent: Iterable[bytes]) -> None:
+        """What the element has spent is in storage for a reason: an unload that waits for its answer.
+
+        Raises:
+            DoubleSpend: else the storage has been rolled back, and shows money that is gone.
+        """
+        waiting = self.vault.get("unload", b"")
+        known = Unload.from_cbor(cbor.decode(waiting[0])).inputs if waiting else ()
+        for name in spent:
+            if name not in known:
+                raise DoubleSpend("the element has signed another spend of this token", outpoint=name)
 
     def _check_own(self, transfer: Transfer, inputs: list[OfflineToken], parties: Parties, know: Knowledge) -> None:
         """Judge what is about to be signed as its taker and the ledger will."""
@@ -246,7 +260,7 @@ class Purse(PurseStore):
         """Take a payment: check it, store it, and answer with a receipt. A repeat gets the same receipt.
 
         Raises:
-            TengeError: which guard refused; nothing was stored, but for the proof of a fork.
+            TengeError: which guard refused; nothing was stored, but for a proven fork.
         """
         bundle = PaymentBundle.decode(bundle_raw)
         payment = decode(bundle.payment, self.network)
@@ -258,11 +272,15 @@ class Purse(PurseStore):
         try:
             accepted = self._check_bundle(bundle, know)
         except DoubleSpend:
-            self.keep_proof(bundle)
+            self._keep_fork(bundle, know)
             raise
         receipt = self.element.sign_receipt(receipt_payload(accepted.id, know.ledger_time_s), bundle.payment)
         self._store(accepted, bundle, receipt)
         return receipt
+
+    def _keep_fork(self, bundle: PaymentBundle, know: Knowledge) -> None:
+        if not self.keep_proof(acceptance.proven_fork(bundle, know)):
+            log.warning("no room for another proof of a fork before the next sync")
 
     def _check_bundle(self, bundle: PaymentBundle, know: Knowledge) -> Accepted:
         return acceptance.check(bundle, self._open_invoice, know)
@@ -381,22 +399,24 @@ class Purse(PurseStore):
         """Payer: take a release of a payment that this purse made; the payment's id. A repeat changes nothing.
 
         Raises:
-            TengeError: which guard refused; nothing was stored, but for the proof of a fork.
+            TengeError: which guard refused; nothing was stored, but for a proven fork.
         """
         bundle = PaymentBundle.decode(bundle_raw)
         known = self.vault.get("returned", decode(bundle.payment, self.network).id)
         if known is not None:
             return bytes(known)
+        know = self.knowledge()
         try:
-            accepted = acceptance.check_release(bundle, self._has_made, self.knowledge())
+            accepted = acceptance.check_release(bundle, self._has_made, know)
         except DoubleSpend:
-            self.keep_proof(bundle)
+            self._keep_fork(bundle, know)
             raise
         payment_id = accepted.hops[-1].terms.invoice_id
         with self.vault.together():
             self._store_hops(accepted, bundle)
             self.mark(payment_id, Event.RELEASE)
             self.vault.put("returned", accepted.id, payment_id)
+            self.vault.put("returned at", payment_id, accepted.hops[-1].terms.ledger_time_s)
         return payment_id
 
     def _has_made(self, payment_id: bytes) -> bool:

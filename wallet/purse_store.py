@@ -14,6 +14,7 @@ from cbdc.errors import (
 from cbdc.formats import cbor, certificates
 from cbdc.formats.certificates import Certificate
 from cbdc.formats.hashing import HASH_BYTES
+from cbdc.limits import MAX_PROOF_PAYMENTS
 from cbdc.messages.bodies import Transfer
 from cbdc.messages.message import decode
 from cbdc.offline.documents import TrustList
@@ -121,6 +122,16 @@ class PurseStore:
         with self.vault.together():
             self.vault.put("purse", _CERTIFICATE, certificate)
             self.vault.put("certificate", self.certificate.id, certificate)
+
+    def begin_anew(self) -> None:
+        """Forget what only the element before could act on; inside `Vault.together` with the change of elements.
+
+        Evidence, journals of payments and what this device has seen spent stay: they need no element.
+        """
+        self.vault.drop("purse", _CERTIFICATE)
+        for space in ("token", "invoice", "intent", "releasing", "unload"):
+            for name, _ in self.vault.items(space):
+                self.vault.drop(space, name)
 
     def learn(self, trust_list: bytes, policy: Policy, purposes: dict[bytes, Definition]) -> None:
         """Take a newer trust list, the policy and the purposes. Raises BadSignature, Malformed."""
@@ -288,10 +299,21 @@ class PurseStore:
 
     # --- evidence ------------------------------------------------------------------------------
 
-    def keep_proof(self, bundle: PaymentBundle) -> None:
-        """Keep every payment of a refused bundle as evidence for the next sync."""
-        for raw in (*bundle.ancestry, bundle.payment):
-            self.vault.put("proof", decode(raw, self.network).id, raw)
+    def keep_proof(self, payments: Iterable[bytes]) -> bool:
+        """Keep the payments that prove a fork for the next sync, all or none; False if they would be too many."""
+        fresh = {decode(raw, self.network).id: raw for raw in payments}
+        if len(dict(self.vault.items("proof")) | fresh) > MAX_PROOF_PAYMENTS:
+            return False
+        with self.vault.together():
+            for payment_id, raw in fresh.items():
+                self.vault.put("proof", payment_id, raw)
+        return True
+
+    def drop_proofs(self, payment_ids: Iterable[bytes]) -> None:
+        """Drop proofs on which the ledger has decided; the purse's own payments stay."""
+        with self.vault.together():
+            for payment_id in payment_ids:
+                self.vault.drop("proof", payment_id)
 
     def bundle_of(self, raw: bytes, inputs: Iterable[bytes]) -> PaymentBundle:
         """A payment with its ancestry back to load certificates, ancestors first."""

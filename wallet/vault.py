@@ -90,8 +90,7 @@ class Vault:
         lock, connection = _locked(path)
         cost = cost or KdfCost()
         salt, data_key, nonce = random(16), random(_KEY_BYTES), random(_NONCE_BYTES)
-        wrapped = nonce + ChaCha20Poly1305(_stretch(password, salt, cost)).encrypt(nonce, data_key, b"data key")
-        header = cbor.encode([*cost.fields(), salt, wrapped])
+        header = _wrap(data_key, password, cost, salt, nonce)
         db = sqlite_utils.Database(connection)
         db.table("header").create({"id": int, "value": bytes}, pk="id")
         db.table("sealed").create({"name": bytes, "space": bytes, "box": bytes}, pk="name")
@@ -115,7 +114,7 @@ class Vault:
         try:
             if gate is not None:
                 gate.before(connection)
-            data_key = _unwrap(path, connection, password)
+            data_key, _ = _unwrap(path, connection, password)
             if gate is not None:
                 gate.opened(connection)
         except BaseException:
@@ -128,6 +127,26 @@ class Vault:
         """Let go of the file."""
         self._db.close()
         self._lock.release()
+
+    def change_password(self, old: str, new: str, *, gate: Gate | None = None) -> None:
+        """Let the new password open the vault and the old one no longer, by one commit: no power cut falls between.
+
+        The records stay sealed under their data key, of which the file keeps no copy under the old password; a copy of
+        the file from before still opens with that.
+
+        Raises:
+            WrongPassword: the old password is another. What ``gate`` raises before it is tried.
+        """
+        if gate is not None:
+            gate.before(self._db)
+        data_key, cost = _unwrap(self.path, self._db, old)
+        header = _wrap(data_key, new, cost, os.urandom(16), os.urandom(_NONCE_BYTES))
+        self._db.execute("PRAGMA secure_delete=ON")
+        with self.together():
+            self._db.execute("INSERT OR REPLACE INTO header VALUES (0, ?)", (header,))
+            if gate is not None:
+                gate.opened(self._db)
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def copy_to(self, path: Path) -> None:
         """A whole copy of the encrypted file, as a backup of the device's storage would be."""
@@ -196,16 +215,23 @@ class Vault:
         return f"Vault({self.path})"
 
 
-def _unwrap(path: Path, connection: sqlite3.Connection, password: str) -> bytes:
-    """The data key. Raises WalletCorrupt, WrongPassword."""
+def _wrap(data_key: bytes, password: str, cost: KdfCost, salt: bytes, nonce: bytes) -> bytes:
+    """The header: the data key under a password, with all that opening it takes but that."""
+    wrapped = nonce + ChaCha20Poly1305(_stretch(password, salt, cost)).encrypt(nonce, data_key, b"data key")
+    return cbor.encode([*cost.fields(), salt, wrapped])
+
+
+def _unwrap(path: Path, connection: sqlite3.Connection, password: str) -> tuple[bytes, KdfCost]:
+    """The data key, and what stretching the password cost. Raises WalletCorrupt, WrongPassword."""
     try:
         row = connection.execute("SELECT value FROM header WHERE id = 0").fetchone()
         iterations, lanes, memory_kib, salt, wrapped = cbor.decode(row[0])
-        key = _stretch(password, salt, KdfCost(iterations, lanes, memory_kib))
+        cost = KdfCost(iterations, lanes, memory_kib)
+        key = _stretch(password, salt, cost)
     except (sqlite3.DatabaseError, TypeError, ValueError, FormError) as error:
         raise WalletCorrupt("this is not a wallet file", path=path, reason=type(error).__name__) from None
     try:
-        return ChaCha20Poly1305(key).decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], b"data key")
+        return ChaCha20Poly1305(key).decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], b"data key"), cost
     except InvalidTag:
         raise WrongPassword("the password does not open this wallet") from None
 

@@ -98,6 +98,15 @@ class Scene:
         transfer = self.paper.transfer(*parties, (coin[0],), outputs, **changes)
         return self.paper.signed(transfer, *keys)
 
+    def to_erlan(self) -> bytes:
+        """dana's payment of the coin to erlan: by itself in perfect order."""
+        outputs = (
+            Output(self.erlan.key.public, AMOUNT, None),
+            Output(self.dana.key.public, TOKEN - AMOUNT, None),
+        )
+        parties = (self.dana.certificate.id, self.erlan.certificate.id)
+        return self.paper.signed(self.paper.transfer(*parties, (self.coin[0],), outputs), self.dana.key)
+
     def erlans_coin(self) -> Loaded:
         self.paper.loads = 100
         return self.paper.load(self.erlan.key.public, TOKEN)
@@ -322,8 +331,43 @@ def an_expired_coin_in_the_ancestry(s: Scene) -> PaymentBundle:
 @refused_with(DoubleSpend)
 def a_fork_in_the_bundle(s: Scene) -> PaymentBundle:
     """The ancestry shows another payment of the very coin."""
+    return s.bundle(ancestry=(s.to_erlan(),), certificates=s.both())
+
+
+@refused_with(DoubleSpend)
+def a_fork_claimed_by_a_payment_that_counts_nowhere(s: Scene) -> PaymentBundle:
+    """The other payment names erlan and pays the shop: no ledger takes it, so the coin is spent once."""
     other = s.paper.transfer(s.dana.certificate.id, s.erlan.certificate.id, (s.coin[0],), s.outputs())
     return s.bundle(ancestry=(s.paper.signed(other, s.dana.key),), certificates=s.both())
+
+
+@refused_with(DoubleSpend)
+def a_fork_claimed_by_somebody_else(s: Scene) -> PaymentBundle:
+    """erlan signs a payment of dana's coin, which is not his."""
+    parties = (s.erlan.certificate.id, s.dana.certificate.id)
+    other = s.paper.transfer(*parties, (s.coin[0],), (Output(s.dana.key.public, TOKEN, None),))
+    return s.bundle(ancestry=(s.paper.signed(other, s.erlan.key),), certificates=s.both())
+
+
+@refused_with(DoubleSpend)
+def a_fork_of_a_coin_that_nobody_loaded(s: Scene) -> PaymentBundle:
+    """Whoever has a purse key can sign any number of spends of nothing."""
+    coin = seed("nothing") + bytes(2)
+    others = [
+        s.paper.transfer(
+            s.erlan.certificate.id, s.dana.certificate.id, (coin,), (Output(s.dana.key.public, amount, None),)
+        )
+        for amount in (1, 2)
+    ]
+    return s.bundle(ancestry=tuple(s.paper.signed(other, s.erlan.key) for other in others), certificates=s.both())
+
+
+UNPROVEN: Final = {
+    "a_fork_claimed_by_a_payment_that_counts_nowhere",
+    "a_fork_claimed_by_somebody_else",
+    "a_fork_of_a_coin_that_nobody_loaded",
+}
+"""Bundles that spend a token twice and yet prove no fork."""
 
 
 @refused_with(DoubleSpend)

@@ -19,12 +19,13 @@ from cbdc.errors import (
     WrongPayee,
 )
 from cbdc.formats.tokens import Output, outpoint
+from cbdc.limits import MAX_PROOF_PAYMENTS
 from cbdc.offline.documents import TrustList
 from cbdc.policy import DAY_S
 from tests.support import NOW_S, seed
-from tests.wallet.forgeries import AMOUNT, FORGERIES, TOKEN, Forgery, Scene, in_order
+from tests.wallet.forgeries import AMOUNT, FORGERIES, TOKEN, UNPROVEN, Scene, in_order
 from tests.wallet.paper import BOOKSHOP, CANTEEN, Device, Paper
-from wallet import acceptance
+from wallet import acceptance, purse_store
 from wallet.acceptance import Accepted, Knowledge
 from wallet.protocol import PaymentBundle
 
@@ -107,17 +108,17 @@ def test_marks_are_judged_and_cleared_at_the_payee(paper: Paper, new_device: Cal
 # --- forged ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("forgery", "error"), FORGERIES.values(), ids=FORGERIES)
-def test_a_forgery_is_refused_with_its_code_and_leaves_nothing(
-    scene: Scene, forgery: Forgery, error: type[TengeError]
-) -> None:
+@pytest.mark.parametrize("name", FORGERIES)
+def test_a_forgery_is_refused_with_its_code_and_leaves_nothing(scene: Scene, name: str) -> None:
+    """But for the proof of a fork, and that only if it is one."""
+    forgery, error = FORGERIES[name]
     forged = forgery(scene)
     before = scene.shop.everything()
     with pytest.raises(TengeError) as refused:
         scene.shop.purse.accept(forged if isinstance(forged, bytes) else forged.encode())
     assert type(refused.value) is error, refused.value
     assert scene.shop.everything() == before
-    assert bool(scene.shop.vault.items("proof")) is (error is DoubleSpend)
+    assert bool(scene.shop.vault.items("proof")) is (error is DoubleSpend and name not in UNPROVEN)
 
 
 def test_after_every_forgery_the_honest_payment_still_passes(scene: Scene) -> None:
@@ -190,3 +191,68 @@ def test_a_bank_off_the_list_vouches_for_nobody(scene: Scene) -> None:
     operator_only = replace(full, institutions=tuple(i for i in full.institutions if i.name != "altyn"))
     with pytest.raises(NotEnrolled):
         check(scene, scene.bundle(), trust_list=operator_only)
+
+
+# --- proofs of forks ---------------------------------------------------------------------------
+
+
+def refuse_fork(scene: Scene, *ancestry: bytes, **parts: object) -> None:
+    bundle = scene.bundle(ancestry=ancestry, certificates=scene.both(), **parts)
+    with pytest.raises(DoubleSpend):
+        scene.shop.purse.accept(bundle.encode())
+
+
+def kept(scene: Scene) -> set[bytes]:
+    return {raw for _, raw in scene.shop.vault.items("proof")}
+
+
+def test_a_proof_is_both_payments_and_nothing_that_came_beside_them(scene: Scene) -> None:
+    """erlan's honest payment is in the ancestry, and leads to neither spend of the coin."""
+    loads = (scene.coin[2], scene.erlans_coin()[2])
+    beside = scene.ancestor()
+    refuse_fork(scene, beside, scene.to_erlan(), loads=loads)
+    assert kept(scene) == {scene.to_erlan(), scene.bundle().payment}
+
+
+def test_a_proof_has_what_leads_up_to_it(scene: Scene) -> None:
+    """Two payments of what erlan gave dana: the ledger needs his payment to take them."""
+    ancestor = scene.ancestor()
+    made = outpoint(scene.paper.message_id(ancestor), 0)
+    parties = (scene.dana.certificate.id, scene.erlan.certificate.id)
+    outputs = (Output(scene.erlan.key.public, TOKEN, None),)
+    rival = scene.paper.signed(scene.paper.transfer(*parties, (made,), outputs, hop=2), scene.dana.key)
+    bundle = scene.second_hop(ancestor, rival, index=0, ancestry=(ancestor, rival))
+    spends = scene.bundle(scene.transfer(inputs=(made,), hop=2)).payment
+    with pytest.raises(DoubleSpend):
+        scene.shop.purse.accept(replace(bundle, payment=spends).encode())
+    assert kept(scene) == {ancestor, rival, spends}
+
+
+def test_forks_without_end_fill_no_storage(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has dana's key signs as many spends of her coin as he likes; all of them are true proofs."""
+    monkeypatch.setattr(purse_store, "MAX_PROOF_PAYMENTS", 7)
+    parties = (scene.dana.certificate.id, scene.erlan.certificate.id)
+    for counter in range(1, 12):
+        outputs = (Output(scene.erlan.key.public, TOKEN, None),)
+        rival = scene.paper.transfer(*parties, (scene.coin[0],), outputs, counter=counter)
+        refuse_fork(scene, scene.paper.signed(rival, scene.dana.key))
+    assert len(kept(scene)) == 7
+    refuse_fork(scene, scene.to_erlan())
+    assert len(kept(scene)) == 7
+
+
+def test_a_proof_too_long_for_the_room_left_is_kept_in_no_part(scene: Scene) -> None:
+    many = [scene.to_erlan(), scene.bundle().payment]
+    assert scene.shop.purse.keep_proof(many)
+    rivals = [
+        scene.paper.signed(
+            scene.transfer(counter=counter, spends=1, hop=1),
+            scene.dana.key,
+        )
+        for counter in range(2, MAX_PROOF_PAYMENTS + 1)
+    ]
+    assert not scene.shop.purse.keep_proof(rivals)
+    assert kept(scene) == set(many)
+    assert scene.shop.purse.keep_proof(rivals[1:])
+    assert len(kept(scene)) == MAX_PROOF_PAYMENTS
+    assert scene.shop.purse.keep_proof(many)

@@ -12,6 +12,7 @@ import pytest
 from cbdc.errors import (
     CertificateExpired,
     CertificateRevoked,
+    DoubleSpend,
     InsufficientFunds,
     LedgerBusy,
     LimitPayment,
@@ -373,6 +374,28 @@ def test_a_second_device_of_the_same_key_is_found_out_after_both_payees_sync(fou
     assert [sent.status for sent in town["dana"].purse.sent()] == [Status.DISPUTED]
     with pytest.raises(CertificateRevoked):
         town["dana"].load(town.port, 1_00)
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_proof_is_kept_until_the_ledger_has_decided_on_it(found: Found, is_late: bool) -> None:
+    """Also by a purse that may renew nothing, so that no proof takes another's place for good."""
+    town = found("dana", "erlan", "farida")
+    town["dana"].load(town.port, 100_00)
+    town.clone("dana", "clone")
+    town.pay_offline("dana", "erlan", 60_00)
+    farida, invoice = town["farida"], town["farida"].purse.invoice(90_00)
+    seen = town.pay_offline("erlan", "farida", 60_00)
+    with pytest.raises(DoubleSpend):
+        farida.purse.accept(town["clone"].purse.pay(invoice))
+    assert len(farida.vault.items("proof")) == 1
+    if is_late:
+        town.pass_time(21 * DAY_S)
+    else:
+        town.bank.revoke(town.port, farida.element.public_key, "lost")
+    farida.sync(town.port)
+    assert farida.vault.items("proof") == []
+    assert len(town.economy.queries.forks()) == (not is_late)
+    assert seen in {held.id for held in farida.purse.received()}
 
 
 # --- a network that fails in the middle --------------------------------------------------------

@@ -62,6 +62,7 @@ from wallet.vault import QUICK_KDF
 
 COIN = bytes(range(34))
 OTHER = SigningKey(seed("other")).public
+NEW_PIN = "new-pin-864209"
 COST = [QUICK_KDF.iterations, QUICK_KDF.lanes, QUICK_KDF.memory_kib]
 
 
@@ -98,7 +99,7 @@ def test_these_are_all_the_requests_there_are() -> None:
     assert set(BEFORE_OPEN) == {"create", "open"}
     assert set(AFTER_OPEN) == {
         *("install", "counters", "held_tiyn", "has_spent", "sign_payment", "sign_unload"),
-        *("sign_invoice", "sign_receipt", "sync_challenge", "note_sync"),
+        *("sign_invoice", "sign_receipt", "sync_challenge", "note_sync", "change_pin"),
     }
     asked = {name for name in vars(SecureElement) if not name.startswith("_")}
     assert asked == set(AFTER_OPEN) | {"public_key", "close"}
@@ -122,6 +123,7 @@ def good_requests(paper: Paper, key: bytes, challenge: bytes) -> list[list[Any]]
         ["held_tiyn"],
         ["has_spent", COIN],
         ["sync_challenge"],
+        ["change_pin", PIN.encode(), NEW_PIN.encode()],
     ]
 
 
@@ -146,11 +148,11 @@ def test_no_answer_to_any_request_holds_the_key(paper: Paper, tmp_path: Path) ->
             answers.append(session.handle(cbor.encode(spoiled)))
     assert asked == set(BEFORE_OPEN) | set(AFTER_OPEN)
     session.close()
-    secret = stolen_seed(path, PIN)
+    secret = stolen_seed(path, NEW_PIN)
     assert SigningKey(secret).public == key
     expanded = hashlib.sha512(secret).digest()
     said = b"".join(answers)
-    for part in (secret, secret.hex().encode(), expanded[:32], expanded[32:], PIN.encode()):
+    for part in (secret, secret.hex().encode(), expanded[:32], expanded[32:], PIN.encode(), NEW_PIN.encode()):
         assert part not in said
 
 
@@ -389,6 +391,43 @@ def test_wrong_pins_cost_the_process_its_tries_too(device: Device) -> None:
     assert device.element.counters() == (0, 0)
 
 
+def test_the_process_changes_its_pin(device: Device, caplog: pytest.LogCaptureFixture) -> None:
+    signature = device.element.sign_payment(payload := payment(device, COIN))
+    with pytest.raises(WrongPin) as refused:
+        device.element.change_pin("0000-wrong", NEW_PIN)
+    assert refused.value.values == {"tries_left": 9}
+    device.element.change_pin(PIN, NEW_PIN)
+    assert device.element.sign_payment(payload) == signature
+    told = f"{refused.value!r} {refused.value} {refused.value.to_json()} {device.element!r} {caplog.text}"
+    assert not [pin for pin in ("0000-wrong", PIN, NEW_PIN) if pin in told]
+    device.close()
+    path = device.directory / "element.db"
+    with pytest.raises(WrongPin):
+        ElementProcess.open(path, PIN)
+    again = ElementProcess.open(path, NEW_PIN)
+    assert (again.counters(), again.sign_payment(payload)) == ((1, 1), signature)
+    again.close()
+
+
+def test_a_changed_pin_is_tried_as_slowly_as_the_first(device: Device) -> None:
+    """An open element is no way round the waiting."""
+    for _ in range(PIN_FREE_TRIES):
+        with pytest.raises(WrongPin):
+            device.element.change_pin("0000", NEW_PIN)
+    for pin in ("0000", PIN):
+        with pytest.raises(PinLocked) as locked:
+            device.element.change_pin(pin, NEW_PIN)
+        assert locked.value.values == {"wait_s": 1, "for_good": False}
+    assert device.element.counters() == (0, 0)
+    with pytest.raises(FormError):
+        ask_raw(device, cbor.encode(["change_pin", PIN.encode(), b"\xff"]))
+    for pin in ("9" * 1025, "\ud800"):
+        with pytest.raises(FormError):
+            device.element.change_pin(PIN, pin)
+    time.sleep(1.1)
+    device.element.change_pin(PIN, NEW_PIN)
+
+
 def test_no_element_no_answer(tmp_path: Path) -> None:
     with pytest.raises(WalletCorrupt):
         ElementProcess.open(tmp_path / "none.db", PIN)
@@ -475,6 +514,38 @@ def test_killed_at_any_moment_it_never_signs_two_payloads_for_one_input(device: 
     assert {"noted", "no answer"} <= outcomes
 
 
+def opens(path: Path, pin: str) -> bool:
+    try:
+        ElementProcess.open(path, pin).close()
+    except WrongPin:
+        return False
+    return True
+
+
+def test_killed_at_any_moment_the_old_pin_or_the_new_one_opens_it(device: Device) -> None:
+    """Killed while it changes its PIN: never neither, never both, and it remembers what it has signed."""
+    chance, path = random.Random(12), device.directory / "element.db"
+    signature = device.element.sign_payment(payload := payment(device, COIN))
+    now, outcomes = PIN, set()
+    for number in range(15):
+        wanted = f"pin {number}"
+        killer = threading.Timer(chance.choice([0, 0.001, 0.002, 0.004, 0.006, 0.01, 0.05]), kill, [device])
+        killer.start()
+        was_answered = True
+        try:
+            device.element.change_pin(now, wanted)
+        except Unreachable:
+            was_answered = False
+        killer.join()
+        device.element.close()
+        (now,) = [pin for pin in (wanted, now) if opens(path, pin)]
+        assert now == wanted or not was_answered
+        outcomes.add((now == wanted, was_answered))
+        device.element = ElementProcess.open(path, now)
+        assert device.element.sign_payment(payload) == signature
+    assert {(True, True), (False, False)} <= outcomes
+
+
 def test_a_purse_whose_element_died_after_signing_sends_the_very_payment_it_signed(
     device: Device, new_device: Callable[..., Device], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -535,6 +606,27 @@ def test_a_wallets_element_is_a_process_unless_told_otherwise(tmp_path: Path) ->
     embedded = Customer.open(tmp_path, "password", clock=clock, pin=PIN, element=SimulatedElement)
     assert embedded.element.public_key == mine.element.public_key
     embedded.close()
+
+
+@pytest.mark.parametrize("maker", [SimulatedElement, ElementProcess])
+def test_an_owner_changes_his_pin_and_keeps_his_password(tmp_path: Path, maker: Any) -> None:
+    def clock() -> int:
+        return 0
+
+    mine = Customer.create(tmp_path, "password", seed("network"), clock=clock, element=maker, cost=QUICK_KDF)
+    mine.change_pin("password", NEW_PIN)
+    with pytest.raises(WrongPin):
+        mine.change_pin("password", PIN)
+    mine.close()
+    with pytest.raises(WrongPin):
+        Customer.open(tmp_path, "password", clock=clock, element=maker)
+    again = Customer.open(tmp_path, "password", clock=clock, pin=NEW_PIN, element=maker)
+    assert again.element.public_key == mine.element.public_key
+    again.close()
+    without = Customer.open_without_element(tmp_path, "password", clock=clock)
+    with pytest.raises(Unreachable):
+        without.change_pin(NEW_PIN, PIN)
+    without.close()
 
 
 def test_a_wallet_without_an_element_is_not_made(tmp_path: Path) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from cbdc.errors import LedgerBusy, PinLocked, WalletCorrupt, WrongPin
-from cbdc.limits import PIN_FREE_TRIES, PIN_MAX_WAIT_MS, PIN_TRIES
+from cbdc.errors import FormError, LedgerBusy, Malformed, PinLocked, TooLarge, WalletCorrupt, WrongPin
+from cbdc.limits import MAX_PIN_BYTES, PIN_FREE_TRIES, PIN_MAX_WAIT_MS, PIN_TRIES
+from tests.faults.test_power_cuts import Fuse, PowerCut, Wired
 from tests.support import seed
 from tests.wallet.paper import PIN
 from wallet import vault
@@ -191,3 +193,115 @@ def test_an_element_whose_making_was_cut_short_says_so(tmp_path: Path, monkeypat
             SimulatedElement.create(path, PIN, seed("network"), cost=QUICK_KDF)
     with pytest.raises(WalletCorrupt):
         SimulatedElement.open(path, PIN)
+
+
+# --- another PIN -------------------------------------------------------------------------------
+
+NEW = "987654"
+
+
+@pytest.fixture
+def opened(locked: Locked) -> Iterator[SimulatedElement]:
+    element = SimulatedElement.open(locked.path, PIN, clock_ms=locked.clock)
+    yield element
+    element.close()
+
+
+def test_the_new_pin_opens_it_and_the_old_one_no_longer(locked: Locked, opened: SimulatedElement) -> None:
+    opened.change_pin(PIN, NEW)
+    assert opened.public_key == locked.public_key
+    opened.change_pin(NEW, NEW)
+    opened.close()
+    assert locked.wrong() == 9
+    with pytest.raises(WrongPin):
+        locked.opens(PIN)
+    assert locked.opens(NEW)
+
+
+def test_the_old_pin_is_a_try_like_any_other(locked: Locked, opened: SimulatedElement) -> None:
+    for left in (9, 8, 7):
+        with pytest.raises(WrongPin) as refused:
+            opened.change_pin(WRONG, NEW)
+        assert refused.value.values == {"tries_left": left}
+    for pin in (WRONG, PIN):
+        with pytest.raises(PinLocked) as locked_up:
+            opened.change_pin(pin, NEW)
+        assert locked_up.value.values == {"wait_s": 1, "for_good": False}
+    opened.close()
+    assert locked.waits_s() == 1
+    locked.now_ms += 1000
+    assert locked.opens()
+    assert locked.wrong() == 9
+
+
+def test_a_right_change_forgives_wrong_tries(locked: Locked, opened: SimulatedElement) -> None:
+    with pytest.raises(WrongPin):
+        opened.change_pin(WRONG, NEW)
+    opened.change_pin(PIN, NEW)
+    opened.close()
+    assert locked.wrong() == 9
+
+
+def test_the_last_wrong_try_locks_an_open_element_for_the_next_time(locked: Locked, opened: SimulatedElement) -> None:
+    for _ in range(PIN_TRIES):
+        locked.now_ms += PIN_MAX_WAIT_MS
+        with pytest.raises(WrongPin):
+            opened.change_pin(WRONG, NEW)
+    locked.now_ms += PIN_MAX_WAIT_MS
+    with pytest.raises(PinLocked) as refused:
+        opened.change_pin(PIN, NEW)
+    assert refused.value.values == {"for_good": True}
+    opened.close()
+    with pytest.raises(PinLocked):
+        locked.opens()
+
+
+@pytest.mark.parametrize(("pin", "error"), [("9" * (MAX_PIN_BYTES + 1), TooLarge), ("\ud800", Malformed)])
+def test_a_pin_that_cannot_be_typed_costs_no_try(
+    locked: Locked, opened: SimulatedElement, pin: str, error: type[FormError]
+) -> None:
+    with pytest.raises(error) as refused:
+        opened.change_pin(PIN, pin)
+    assert pin not in str(refused.value)
+    opened.close()
+    assert locked.wrong() == 9
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("number", [0, 1])
+def test_after_a_power_cut_one_of_both_opens(
+    locked: Locked, opened: SimulatedElement, number: int, after: bool
+) -> None:
+    """Two durable steps: the try, and the change with its forgiveness."""
+    fuse = Fuse(number, after)
+    opened._vault._db = Wired(opened._vault._db, fuse, "dana", "element")
+    with pytest.raises(PowerCut):
+        opened.change_pin(PIN, NEW)
+    opened.close()
+    is_changed = (number, after) == (1, True)
+    right, other = (NEW, PIN) if is_changed else (PIN, NEW)
+    with pytest.raises(WrongPin) as refused:
+        locked.opens(other)
+    assert refused.value.values == {"tries_left": 9 if is_changed or (number, after) == (0, False) else 8}
+    assert locked.opens(right)
+
+
+def test_these_are_all_the_durable_steps(opened: SimulatedElement) -> None:
+    opened._vault._db = Wired(opened._vault._db, fuse := Fuse(), "dana", "element")
+    opened.change_pin(PIN, NEW)
+    assert len(fuse.steps) == 2
+
+
+def test_the_file_keeps_no_copy_of_its_key_under_the_old_pin(locked: Locked, opened: SimulatedElement) -> None:
+    def header() -> bytes:
+        with closing(sqlite3.connect(locked.path)) as db:
+            return bytes(db.execute("SELECT value FROM header").fetchone()[0])
+
+    old = header()
+    opened.change_pin(PIN, NEW)
+    assert header() != old
+    written = b"".join(file.read_bytes() for file in locked.path.parent.iterdir())
+    opened.close()
+    written += locked.path.read_bytes()
+    assert old[-48:] not in written
+    assert NEW.encode() not in written

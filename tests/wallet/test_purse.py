@@ -26,6 +26,7 @@ from cbdc.errors import (
     PurposeRefused,
     TengeError,
     TrustListStale,
+    Unreachable,
     WrongPayee,
 )
 from cbdc.formats import cose
@@ -36,12 +37,14 @@ from cbdc.policy import DAY_S
 from cbdc.service.founding import Governor
 from tests.support import LIMITS, NOW_S, seed
 from tests.wallet.paper import CANTEEN, Device, Paper, PowerCut, cut_power, pay
+from tests.wallet.town import FUNDS_TIYN, Cable, Town
 from wallet.protocol import PaymentBundle, invoice_payload, receipt_payload
 from wallet.purse import Event, Purse, Sent, Status
 from wallet.scenarios.broken_element import BrokenElement
 
 COIN = 100_00
 NewDevice = Callable[..., Device]
+Found = Callable[..., Town]
 
 
 @pytest.fixture
@@ -521,7 +524,8 @@ def test_a_fork_between_bundle_and_storage_is_refused_and_proven(
     bundle = PaymentBundle.decode(refused)
     one, other = taken.ancestry[0], bundle.ancestry[0]
     proof = shop.restarted().purse.evidence()
-    assert {one, other, bundle.payment} <= set(proof)
+    assert {one, other} <= set(proof)
+    assert bundle.payment not in proof  # it only spends what the fork made
     inputs = [set(decode(raw, paper.network).body.inputs) for raw in (one, other)]  # type: ignore[union-attr]
     assert inputs[0] & inputs[1]
 
@@ -568,3 +572,66 @@ def test_a_new_device_knows_nothing_and_says_so(paper: Paper, dana: Device) -> N
     dana.vault.drop("purse", b"certificate")
     with pytest.raises(NotEnrolled, match="no certificate"):
         Purse(dana.vault, dana.element, paper.network, paper.clock).certificate  # noqa: B018
+
+
+# --- what the element can still sign -------------------------------------------------------------
+
+
+def cut_renewal(found: Found) -> Town:
+    """dana's renewal of her 100 is signed and has no answer; then she was paid 30."""
+    town = found("dana", "erlan")
+    for name in ("dana", "erlan"):
+        town[name].load(town.port, 100_00)
+    cable = Cable(town.port)
+    cable.refuses = Unreachable("the cable is cut")
+    with suppress(Unreachable):
+        town["dana"].sync(cable)
+    town.pay_offline("erlan", "dana", 30_00)
+    return town
+
+
+def test_after_a_cut_renewal_the_rest_is_spent(found: Found) -> None:
+    """The tokens in the renewal are the better fit, and the element will not sign them."""
+    town = cut_renewal(found)
+    town.pay_offline("dana", "erlan", 20_00)
+    assert town["dana"].purse.balance_tiyn() == 10_00
+    with pytest.raises(InsufficientFunds) as refused:
+        town.pay_offline("dana", "erlan", 10_01)
+    assert refused.value.values["found"] == "10.00"
+    town.sync("dana", "erlan", "dana")
+    assert town.held("dana") == (FUNDS_TIYN - 100_00, 110_00, 0)
+    town.pay_offline("dana", "erlan", 110_00)
+
+
+def test_after_a_cut_renewal_of_everything_there_is_nothing_to_spend(found: Found) -> None:
+    town = cut_renewal(found)
+    town.pay_offline("dana", "erlan", 30_00)
+    with pytest.raises(InsufficientFunds):
+        town.pay_offline("dana", "erlan", 1)
+    with pytest.raises(InsufficientFunds):
+        town["dana"].purse.pay(town["erlan"].purse.invoice(100_00))
+    assert len(town["dana"].purse.sent()) == 1
+
+
+def test_a_token_past_its_time_beside_a_cut_renewal_is_called_expired(found: Found) -> None:
+    town = cut_renewal(found)
+    town.pass_time(7 * DAY_S + 1)
+    town["erlan"].purse.learn(town.port.trust_list(), town.port.policy(), {})
+    with pytest.raises(Expired):
+        town.pay_offline("dana", "erlan", 20_00)
+
+
+def test_a_storage_rolled_back_spends_what_is_left_and_names_the_reason_where_that_is_not_enough(
+    dana: Device, shop: Device
+) -> None:
+    dana.load(20_00)
+    before = dana.vault.items("token")
+    pay(dana, shop, 60_00)
+    for name, _ in dana.vault.items("token"):
+        dana.vault.drop("token", name)
+    for name, value in before:
+        dana.vault.put("token", name, value)
+    with pytest.raises(DoubleSpend):
+        dana.purse.pay(shop.purse.invoice(20_01))
+    pay(dana, shop, 20_00)
+    assert shop.purse.balance_tiyn() == 80_00

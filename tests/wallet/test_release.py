@@ -13,6 +13,7 @@ from cbdc.errors import (
     CertificateRevoked,
     DoubleSpend,
     Expired,
+    LimitHolding,
     LimitSpends,
     Malformed,
     NotOwner,
@@ -20,6 +21,7 @@ from cbdc.errors import (
     TrustListStale,
     WrongPayee,
 )
+from cbdc.formats import cbor
 from cbdc.formats.ed25519 import SigningKey
 from cbdc.formats.kinds import Kind
 from cbdc.messages.bodies import Reconcile, Transfer
@@ -398,3 +400,66 @@ def test_the_ledger_refuses_a_release_that_goes_elsewhere(found: Found) -> None:
         town.port.submit(build(Kind.RECONCILE, Reconcile((forged,)), [], erlan.network))
     town.sync("erlan", "dana")
     assert (town.held("dana")[1], town.held("farida")[1]) == (300_00, 0)
+
+
+# --- the holding limit ---------------------------------------------------------------------------
+
+
+def filled_again(found: Found) -> tuple[Town, bytes]:
+    """dana may hold 100: she paid 60 of it, synced, and filled her purse again; now the goods are refused."""
+    town = found("dana", "erlan", "shop", holding="100")
+    for name in ("dana", "shop"):
+        town[name].load(town.port, 100_00)
+    payment_id = town.pay_offline("dana", "erlan", 60_00)
+    town.sync("dana")
+    town["dana"].load(town.port, 60_00)
+    return town, payment_id
+
+
+def test_a_release_comes_back_also_into_a_purse_that_was_filled_meanwhile(found: Found) -> None:
+    town, payment_id = filled_again(found)
+    dana = town["dana"]
+    dana.purse.take_back(town["erlan"].purse.release(payment_id))
+    assert (dana.purse.balance_tiyn(), dana.purse.headroom_tiyn()) == (160_00, 0)
+
+
+@pytest.mark.parametrize("way", ["by the device", "by the ledger"])
+def test_above_its_limit_a_purse_takes_nothing_more_until_it_has_room(found: Found, way: str) -> None:
+    """Whether the release was shown to it or came by its payee's sync alone: the same state."""
+    town, payment_id = filled_again(found)
+    dana, port = town["dana"], town.port
+    bundle = town["erlan"].purse.release(payment_id)
+    if way == "by the device":
+        dana.purse.take_back(bundle)
+    else:
+        town.sync("erlan", "dana")
+
+    def takes_nothing() -> None:
+        for take in (lambda: dana.purse.invoice(1), lambda: dana.load(port, 1)):
+            with pytest.raises(LimitHolding):
+                take()
+
+    takes_nothing()
+    town.pay_offline("dana", "erlan", 10_00)
+    town.sync("dana", "erlan")
+    assert town.held("dana")[1] == dana.element.held_tiyn() == 150_00
+    with pytest.raises(LimitHolding):
+        dana.element.sign_invoice(cbor.encode([1]))
+    takes_nothing()
+    dana.unload(port, 60_00)
+    assert (dana.purse.headroom_tiyn(), dana.element.held_tiyn()) == (10_00, 90_00)
+    town.pay_offline("shop", "dana", 10_00)
+    town.sync("dana")
+    takes_nothing()
+
+
+def test_until_the_next_sync_the_purse_itself_counts_what_came_back(found: Found) -> None:
+    """The element is not shown a release, so it counts too little; the purse does not."""
+    town, payment_id = filled_again(found)
+    dana = town["dana"]
+    dana.purse.take_back(town["erlan"].purse.release(payment_id))
+    assert dana.element.held_tiyn() == 100_00
+    town.pay_offline("dana", "erlan", 60_00)
+    assert (dana.element.held_tiyn(), dana.purse.headroom_tiyn()) == (40_00, 0)
+    town.sync("dana", "erlan", "dana")
+    assert dana.element.held_tiyn() == dana.purse.balance_tiyn() == 100_00

@@ -15,7 +15,7 @@ from wallet.customer import Customer
 from wallet.element import ElementMaker, SimulatedElement
 from wallet.port import LedgerPort
 from wallet.protocol import PaymentBundle
-from wallet.scenarios import schema
+from wallet.scenarios import economy, schema
 from wallet.scenarios.economy import Economy
 from wallet.scenarios.setting import OneProcess
 from wallet.scenarios.wallets import LocalWallet
@@ -52,9 +52,10 @@ class Town:
         return town
 
     def __getitem__(self, name: str) -> Customer:
-        wallet = self.economy.device(name).wallet
-        assert isinstance(wallet, LocalWallet)
-        return wallet.customer
+        return self.device(name).customer
+
+    def device(self, name: str) -> Device:
+        return Device(self.economy.device(name))
 
     @property
     def port(self) -> LedgerPort:
@@ -92,6 +93,26 @@ class Town:
 
     def close(self) -> None:
         self.economy.close()
+
+
+class Device:
+    """A wallet's directory and clock, and its `Customer`, which may be closed and opened in another way."""
+
+    __slots__ = ("_wallet", "clock", "directory")
+
+    def __init__(self, device: economy.Device) -> None:
+        assert isinstance(device.wallet, LocalWallet)
+        self.directory = device.directory
+        self.clock = device.clock
+        self._wallet = device.wallet
+
+    @property
+    def customer(self) -> Customer:
+        return self._wallet.customer
+
+    @customer.setter
+    def customer(self, opened: Customer) -> None:
+        self._wallet.customer = opened
 
 
 class Cable:

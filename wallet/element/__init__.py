@@ -5,5 +5,6 @@ from __future__ import annotations
 from wallet.element.client import ElementProcess
 from wallet.element.core import SimulatedElement
 from wallet.element.interface import ElementMaker, SecureElement
+from wallet.element.lost import LostElement
 
-__all__ = ["ElementMaker", "ElementProcess", "SecureElement", "SimulatedElement"]
+__all__ = ["ElementMaker", "ElementProcess", "LostElement", "SecureElement", "SimulatedElement"]

@@ -13,6 +13,7 @@ from cbdc.formats.calls import request
 from cbdc.formats.cose import Signature
 from cbdc.limits import ELEMENT_ANSWER_S, MAX_ELEMENT_FRAME_BYTES
 from wallet.child import ChildProcess
+from wallet.element.pin import pin_bytes
 from wallet.element.wire import read_answer
 from wallet.vault import KdfCost
 
@@ -48,7 +49,7 @@ class ElementProcess:
             LedgerBusy: there is one already. Unreachable: the process does not answer.
         """
         element = cls(path)
-        element.unlock("create", pin.encode(), network, None if cost is None else cost.fields())
+        element.unlock("create", pin_bytes(pin), network, None if cost is None else cost.fields())
         return element
 
     @classmethod
@@ -59,7 +60,7 @@ class ElementProcess:
             WrongPin, PinLocked, WalletCorrupt, Unreachable; LedgerBusy: another program has it open.
         """
         element = cls(path)
-        element.unlock("open", pin.encode())
+        element.unlock("open", pin_bytes(pin))
         return element
 
     def unlock(self, name: str, *arguments: cbor.Value) -> None:
@@ -111,6 +112,9 @@ class ElementProcess:
 
     def note_sync(self, sync_certificate: bytes, trust_list: bytes, settled: bool = True) -> None:
         self._ask("note_sync", sync_certificate, trust_list, settled)
+
+    def change_pin(self, old: str, new: str) -> None:
+        self._ask("change_pin", pin_bytes(old), pin_bytes(new))
 
     def _ask(self, name: str, *arguments: cbor.Value) -> cbor.Value:
         """One request and its answer.

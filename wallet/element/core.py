@@ -39,7 +39,7 @@ from cbdc.messages.bodies import OfflineTerms, Transfer, Unload
 from cbdc.messages.message import decode
 from cbdc.offline.documents import CHALLENGE_BYTES, SyncCertificate, TrustList
 from cbdc.offline.judge import is_release
-from wallet.element.pin import PinGate, uptime_ms
+from wallet.element.pin import PinGate, pin_bytes, uptime_ms
 from wallet.vault import KdfCost, Vault
 
 KEY = b"key"
@@ -58,11 +58,12 @@ _MAX_INVOICE_FIELDS = 16
 class SimulatedElement:
     """A secure element in software. See `SecureElement` for what each call does and raises."""
 
-    def __init__(self, vault: Vault) -> None:
+    def __init__(self, vault: Vault, gate: PinGate | None = None) -> None:
         seed = vault.get("element", KEY)
         if seed is None:
             raise WalletCorrupt("this element was never finished", path=vault.path)
         self._vault = vault
+        self._gate = gate or PinGate()
         self._key = SigningKey(seed)
         self._network: bytes = vault.get("element", _NETWORK)
 
@@ -82,7 +83,8 @@ class SimulatedElement:
         Raises:
             LedgerBusy: there is one already.
         """
-        vault = Vault.create(path, pin, cost=cost, random=random, gate=PinGate(clock_ms))
+        gate = PinGate(clock_ms)
+        vault = Vault.create(path, pin, cost=cost, random=random, gate=gate)
         with vault.together():
             vault.put("element", KEY, random(32))
             vault.put("element", _NETWORK, network)
@@ -90,7 +92,7 @@ class SimulatedElement:
             vault.put("element", _HELD, 0)
             vault.put("element", _PAID_AWAY, 0)
             vault.put("element", _LIST_TIME, 0)
-        return cls(vault)
+        return cls(vault, gate)
 
     @classmethod
     def open(cls, path: Path, pin: str, *, clock_ms: Callable[[], int] = uptime_ms) -> Self:
@@ -105,10 +107,17 @@ class SimulatedElement:
         except WrongPassword:
             raise WrongPin("the PIN does not open this element", tries_left=gate.tries_left) from None
         try:
-            return cls(vault)
+            return cls(vault, gate)
         except BaseException:
             vault.close()
             raise
+
+    def change_pin(self, old: str, new: str) -> None:
+        pin_bytes(new)
+        try:
+            self._vault.change_password(old, new, gate=self._gate)
+        except WrongPassword:
+            raise WrongPin("the old PIN is another", tries_left=self._gate.tries_left) from None
 
     def close(self) -> None:
         self._vault.close()

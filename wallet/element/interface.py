@@ -75,6 +75,15 @@ class SecureElement(Protocol):
             BadSignature: either is not by the network's operator. Replayed: it answers no open challenge. FormError.
         """
 
+    def change_pin(self, old: str, new: str) -> None:
+        """From now on the new PIN opens it, and the old one no longer; after a power cut it is one of the two.
+
+        The old one is a try like any other, also of an element that is open.
+
+        Raises:
+            WrongPin, PinLocked: nothing has changed. FormError: the new one is too long or no text.
+        """
+
     def close(self) -> None:
         """Let go of the storage."""
 

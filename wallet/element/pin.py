@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 
-from cbdc.errors import PinLocked, WalletCorrupt
-from cbdc.limits import PIN_FREE_TRIES, PIN_MAX_WAIT_MS, PIN_TRIES
+from cbdc.errors import Malformed, PinLocked, TooLarge, WalletCorrupt
+from cbdc.limits import MAX_PIN_BYTES, PIN_FREE_TRIES, PIN_MAX_WAIT_MS, PIN_TRIES
 
 
 def uptime_ms() -> int:
@@ -26,6 +26,21 @@ def wait_after_ms(tries: int) -> int:
     if tries < PIN_FREE_TRIES:
         return 0
     return min(1000 << (tries - PIN_FREE_TRIES), PIN_MAX_WAIT_MS)
+
+
+def pin_bytes(pin: str) -> bytes:
+    """A PIN as it travels to the element.
+
+    Raises:
+        Malformed: no text that can be written down. TooLarge.
+    """
+    try:
+        raw = pin.encode()
+    except UnicodeEncodeError:
+        raise Malformed("the PIN is not a text") from None
+    if len(raw) > MAX_PIN_BYTES:
+        raise TooLarge("PIN too long", limit=MAX_PIN_BYTES)
+    return raw
 
 
 class PinGate:

@@ -87,6 +87,7 @@ AFTER_OPEN: Final[dict[str, tuple[Shape, ...]]] = {
     "sign_invoice": (_payload,),
     "sign_receipt": (_bytes("receipt", MAX_DOCUMENT_BYTES), _message),
     "sync_challenge": (),
+    "change_pin": (_pin, _pin),
     "note_sync": (_bytes("sync certificate", MAX_DOCUMENT_BYTES), _message, _yes_or_no),
 }
 """Requests of an open element. This is all there is: none of them asks for the key."""

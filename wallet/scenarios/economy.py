@@ -19,7 +19,7 @@ from cbdc.purposes.definition import Definition, MarkRule
 from cbdc.service.founding import Governor
 from cbdc.service.ledger import Identity
 from cbdc.service.queries import Queries
-from wallet.balance import Balance, Holdings, balance_of, totals
+from wallet.balance import Balance, balance_of, without_device
 from wallet.bank import BankDesk
 from wallet.customer import Customer
 from wallet.port import LedgerPort
@@ -181,8 +181,7 @@ class Economy:
         device = self.wallet(name)
         holdings = device.wallet.holdings()
         if device.is_lost:
-            leaves = self.port.offline_of([device.wallet.purse_key])
-            holdings = Holdings(holdings.keys, totals(leaves.values()), 0, None)
+            holdings = without_device(holdings.keys, holdings.retired, device.wallet.purse_key, self.port)
         return balance_of(holdings, self.port)
 
     def purpose(self, name: str | None) -> bytes | None:

@@ -70,12 +70,13 @@ def _report(value: Any) -> SyncReport:
 def _holdings_fields(holdings: Holdings) -> cbor.Value:
     unanswered = None if holdings.unanswered is None else list(holdings.unanswered)
     offline = [[purpose, amount_tiyn] for purpose, amount_tiyn in holdings.offline.items()]
-    return [list(holdings.keys), offline, holdings.pending_tiyn, unanswered]
+    return [list(holdings.keys), offline, holdings.pending_tiyn, unanswered, list(holdings.retired)]
 
 
 def _holdings(value: Any) -> Holdings:
-    keys, offline, pending_tiyn, unanswered = value
-    return Holdings(tuple(keys), dict(offline), pending_tiyn, None if unanswered is None else tuple(unanswered))
+    keys, offline, pending_tiyn, unanswered, retired = value
+    waiting = None if unanswered is None else tuple(unanswered)
+    return Holdings(tuple(keys), dict(offline), pending_tiyn, waiting, tuple(retired))
 
 
 WALLET_CALLS: Final[dict[str, Call]] = {
