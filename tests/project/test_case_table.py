@@ -6,6 +6,10 @@ import ast
 import re
 from pathlib import Path
 
+import pytest
+
+from tests.catalogue import CASES as DEFENDED
+from tests.catalogue import Defence
 from tui.commands.scenario import shipped
 
 ROOT = Path(__file__).parents[2]
@@ -41,3 +45,32 @@ def test_every_test_named_is_there() -> None:
         module = ast.parse((ROOT / path).read_text(encoding="utf-8"))
         found = {node.name for node in ast.walk(module) if isinstance(node, ast.FunctionDef)}
         assert name in found, f"{path}::{name}"
+
+
+# --- what defends each case: `make defences` runs these, here is only whether it can ------------
+
+DEFENCES = [(number, defence) for number, defences in DEFENDED.items() for defence in defences]
+
+
+def test_every_case_has_a_defence_that_can_be_taken_out() -> None:
+    assert sorted(DEFENDED) == list(range(1, CASES + 1))
+    assert all(DEFENDED.values())
+
+
+@pytest.mark.parametrize(("number", "defence"), DEFENCES, ids=[f"{n} {defence.words}" for n, defence in DEFENCES])
+def test_its_edit_applies_and_what_fails_without_it_is_in_the_cases_row(number: int, defence: Defence) -> None:
+    source = (ROOT / defence.path).read_text(encoding="utf-8")
+    changed = defence.without(source)
+    assert changed is not None, f"{defence.old!r} stands {source.count(defence.old)} times in {defence.path}"
+    assert ast.dump(ast.parse(changed)) != ast.dump(ast.parse(source))
+    assert defence.kills
+    *_, scenarios, tests = ROWS[number]
+    for name in defence.kills:
+        assert f"`{name.partition('[')[0]}`" in (tests if "::" in name else scenarios), name
+
+
+def test_an_edit_whose_text_is_gone_or_stands_twice_does_not_apply() -> None:
+    guard = Defence("a guard", "nowhere.py", "if a:", "if False:", ())
+    assert guard.without("if a:\n    raise\n") == "if False:\n    raise\n"
+    assert guard.without("if b:\n    raise\n") is None
+    assert guard.without("if a:\n    raise\nif a:\n    raise\n") is None
