@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo test lint types fmt cov bench check mutants defences vectors clean
+.PHONY: setup demo test lint types fmt cov bench check mutants defences fuzz vectors clean
 
 setup: $(READY)
 
@@ -43,6 +43,9 @@ mutants: setup
 
 defences: setup
 	$(BIN)/python -m tests.defences
+
+fuzz: setup
+	$(BIN)/python -m tests.fuzz
 
 vectors: setup
 	$(BIN)/python tests/vectors/regenerate.py
