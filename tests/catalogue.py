@@ -248,8 +248,8 @@ FORKS: dict[int, tuple[Defence, ...]] = {
         edit(
             "ledger: ancestors are taken in before what spends them",
             LEDGER,
-            "for part in _ancestors_first(parts):",
-            "for part in parts:",
+            "[*(by_id[message_id] for message_id in graph.static_order()), *repeats]",
+            "[*by_id.values(), *repeats]",
             f"{ON_EVIDENCE}::test_order_grouping_and_duplicates_change_nothing",
         ),
     ),
@@ -376,10 +376,10 @@ FORGERY: dict[int, tuple[Defence, ...]] = {
             f"{ON_PURSE}::test_another_payee_refuses_what_was_not_for_him",
             "forgery",
         ),
-        guard(
+        line(
             "ledger: an output goes to the payee or back to the payer",
             JUDGE,
-            "any(output.owner not in (payer.key, payee.key) for output in transfer.outputs)",
+            'raise WrongPayee("an output goes to a third party")',
             f"{ON_EVIDENCE}::test_refused[third party]",
         ),
     ),
@@ -430,8 +430,8 @@ FORGERY: dict[int, tuple[Defence, ...]] = {
         edit(
             "ledger: it judges what a device took",
             LEDGER,
-            "return inputs, judge(",
-            f"return inputs, {BELIEVED_BY_LEDGER}",
+            " judge(body,",
+            f" {BELIEVED_BY_LEDGER}body,",
             f"{ON_STEPS}::test_a_careless_payee_bears_what_it_took[amount-amount_mismatch]",
             "forgery",
         ),
@@ -657,7 +657,7 @@ TIME: dict[int, tuple[Defence, ...]] = {
             "ledger: late is by its own time, not the payment's",
             LEDGER,
             "inputs = [_evidence_input(draft, name, time_s)",
-            "inputs = [_evidence_input(draft, name, terms.ledger_time_s)",
+            "inputs = [_evidence_input(draft, name, message.body.terms.ledger_time_s)",
             f"{ON_EVIDENCE}::test_evidence_has_its_deadline",
         ),
         edit(
