@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo test lint types fmt cov bench check mutants vectors clean
+.PHONY: setup demo test lint types fmt cov bench check mutants defences fuzz vectors clean
 
 setup: $(READY)
 
@@ -39,7 +39,13 @@ bench: setup
 	$(BIN)/tenge bench
 
 mutants: setup
-	$(BIN)/python tests/mutants.py
+	$(BIN)/python -m tests.mutants
+
+defences: setup
+	$(BIN)/python -m tests.defences
+
+fuzz: setup
+	$(BIN)/python -m tests.fuzz
 
 vectors: setup
 	$(BIN)/python tests/vectors/regenerate.py

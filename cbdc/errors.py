@@ -14,7 +14,7 @@ class TengeError(Exception):
 
     code: ClassVar[str] = "error"
 
-    def __init__(self, message: str, **values: object) -> None:
+    def __init__(self, message: str, /, **values: object) -> None:
         super().__init__(message)
         self.message = message
         self.values = values

@@ -19,8 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import segno
-
 from cbdc.errors import InvariantViolation
 from cbdc.formats import certificates
 from cbdc.formats.certificates import PurseLimits
@@ -34,8 +32,7 @@ from cbdc.service import verifiers
 from cbdc.service.founding import Governor
 from cbdc.service.ledger import Identity, Ledger
 from cbdc.store.sqlite import SqliteStore
-from wallet.protocol import to_text
-from wallet.scenarios import runner, schema
+from wallet import sizes
 
 NOW_S: Final = 1_788_000_000
 _UNTIL_S: Final = NOW_S + 86_400
@@ -88,7 +85,7 @@ def run(directory: Path, transfers: int, report: Report) -> Figures:
             "two_in_two_out_ratio": 2 * two.ratio,
         },
         "reconcile": {"hops_per_s": hops.per_s, "ratio": hops.ratio},
-        "payload": _payloads(directory / "payloads"),
+        "payload": {**sizes.figures(sizes.measure(directory / "payloads"))},
     }
 
 
@@ -347,45 +344,6 @@ class _Bench:
         outputs = (Output(self.purses[payee].public, 6_00, None), Output(self.purses[owner].public, 4_00, None))
         body = Transfer((name,), outputs, _UNTIL_S, None, terms)
         return build(Kind.TRANSFER, body, [self.purses[owner]], self.network)
-
-
-# --- offline payloads --------------------------------------------------------------------------
-
-
-def _payloads(directory: Path) -> dict[str, float | int]:
-    """Length and QR version (error correction L) of a one-hop and a three-hop PAYMENT with real purses."""
-    sizes: dict[str, float | int] = {}
-    for hops in (1, 3):
-        text = to_text(_payment_after(directory / str(hops), hops))
-        code = segno.make(text, error="l", micro=False, boost_error=False)
-        sizes |= {f"hop{hops}_bytes": len(text), f"hop{hops}_qr_version": int(code.version)}
-    return sizes
-
-
-def _payment_after(directory: Path, hops: int) -> bytes:
-    """The PAYMENT of the last of so many hops; the first spends two loaded tokens, each hop gives change."""
-    names = [f"wallet-{i}" for i in range(hops + 1)]
-    steps: list[dict[str, Any]] = [
-        {"do": "issue", "to": "altyn", "amount": "10 000"},
-        {"do": "fund", "from": "altyn", "to": names[0], "amount": "6 000"},
-        {"do": "load", "wallet": names[0], "amount": "1 500"},
-        {"do": "load", "wallet": names[0], "amount": "1 500"},
-        {"do": "offline", "wallets": names},
-    ]
-    for hop in range(hops):
-        amount = str(2_000 - 100 * hop)
-        steps.append({"do": "pay", "from": names[hop], "to": names[hop + 1], "amount": amount})
-    scenario = schema.parse(
-        {
-            "title": f"{hops} hops",
-            "bank": [{"name": "altyn"}],
-            "wallet": [{"name": name, "bank": "altyn"} for name in names],
-            "step": steps,
-        }
-    )
-    bundles: list[bytes] = []
-    runner.play(scenario, directory, on_payment=bundles.append)
-    return bundles[-1]
 
 
 def _seed(name: str) -> bytes:

@@ -112,9 +112,7 @@ def error_of(fields: cbor.Value) -> TengeError:
     for pair in cbor.array_up_to(values, "values", MAX_ERROR_VALUES):
         name, value = cbor.array(pair, "value", 2)
         facts[cbor.text_up_to(name, "name", MAX_NAME_CHARS)] = value
-    error = _KINDS.get(str(code), TengeError)(str(message))
-    error.values = facts
-    return error
+    return _KINDS.get(str(code), TengeError)(str(message), **facts)
 
 
 def _plain(value: object) -> cbor.Value:

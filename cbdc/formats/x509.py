@@ -57,7 +57,8 @@ def parse(der: bytes) -> Institution:
         name, role = _subject(certificate.subject)
         if certificate.serial_number <= 0:
             raise ValueError("the serial number is positive")
-    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion, Warning) as error:
+    # TypeError: of a name's part whose DER type is not one for it, such as a bit string
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, Warning) as error:
         raise Malformed("not an X.509 certificate of ours", reason=type(error).__name__) from None
     if not isinstance(key, Ed25519PublicKey) or not signed_by_ed25519:
         raise Malformed("an institution's key and signature are Ed25519")

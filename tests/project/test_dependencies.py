@@ -17,9 +17,15 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 
 
+UNPINNED = {"fuzz"}
+"""Extras that no target of the Makefile installs."""
+
+
 def wanted() -> list[Requirement]:
-    """Every dependency of the project, its extras and its build."""
-    extras = [line for lines in PROJECT["project"]["optional-dependencies"].values() for line in lines]
+    """Every dependency of the project, its pinned extras and its build."""
+    optional = PROJECT["project"]["optional-dependencies"]
+    assert set(optional) > UNPINNED
+    extras = [line for extra, lines in optional.items() if extra not in UNPINNED for line in lines]
     return [
         Requirement(line) for line in PROJECT["project"]["dependencies"] + extras + PROJECT["build-system"]["requires"]
     ]

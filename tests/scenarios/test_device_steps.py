@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.scenarios.plays import EVERYBODY_OFFLINE, Tables, failed, last, pay, play, step
+from wallet.scenarios.report import Report
 
 ONLINE_ALL = step("online", wallets=["dana", "erlan", "shop", "canteen"])
 
@@ -216,6 +217,75 @@ def test_a_lost_device_takes_no_part_and_its_owner_gets_its_money_at_the_end() -
     )
     assert failed(report) == []
     assert report.wallets["dana"]["online"] == "1100.00"
+
+
+# --- stolen devices ----------------------------------------------------------------------------
+
+STOLEN = [
+    step("load", wallet="dana", amount="1", refused="limit_holding"),
+    EVERYBODY_OFFLINE,
+    pay("dana", "shop", "120", as_="before"),
+    step("advance", by="1 hour"),
+    step("freeze", wallet="dana"),
+    step("advance", by="1 hour"),
+    pay("dana", "erlan", "110", as_="unheard"),
+]
+"""dana's purse is full when a thief takes it; the shop is paid before she reports it, erlan before he has heard."""
+
+HEARD = [step("online", wallets=["canteen"]), step("sync", wallets=["canteen"]), step("offline", wallets=["canteen"])]
+
+
+def play_stolen(*steps: Tables) -> Report:
+    """The thief has 70 free and 100 marked left."""
+    return play(*STOLEN, *steps, policy={"offline": {"holding": "400"}})
+
+
+def test_a_stolen_device_pays_until_its_freeze_arrives_and_no_more_than_it_held() -> None:
+    """Case 26: whoever could not know is paid, and the bank covers nothing; the rest is its owner's again."""
+    report = play_stolen(
+        *HEARD,
+        pay("dana", "canteen", "70", refused="certificate_revoked"),
+        step("online", wallets=["dana", "shop", "erlan"]),
+        step("load", wallet="dana", amount="1", refused="certificate_revoked"),
+        step("unload", wallet="dana", amount="1", refused="certificate_revoked"),
+        step("sync", wallets=["shop", "erlan"]),
+        expect(payment="before", status="settled"),
+        expect(payment="unheard", status="settled"),
+        expect(wallet="shop", offline="120"),
+        expect(wallet="erlan", offline="110"),
+        step("lose", wallet="dana"),
+        step("advance", by="22 days"),
+        expect(wallet="dana", online="970", offline="0", marked={"meals": "200"}),  # 1 200 less what the thief spent
+        expect(forks=0, bank="altyn", reserve="500", claims="0"),
+    )
+    assert failed(report) == []
+
+
+def test_what_a_stolen_device_paid_to_one_who_has_heard_is_borne_by_him() -> None:
+    report = play_stolen(
+        *HEARD,
+        step("careless", wallet="canteen"),
+        pay("dana", "canteen", "70", as_="heard"),
+        step("online", wallets=["canteen"]),
+        step("sync", wallets=["canteen"], refused="certificate_revoked"),
+        expect(payment="heard", status="refused"),
+        expect(wallet="canteen", offline="0"),
+        step("lose", wallet="dana"),
+        expect(wallet="dana", online="800", offline="400"),  # the ledger has heard of no payment that stands
+        expect(forks=0, bank="altyn", reserve="500", claims="0"),
+    )
+    assert failed(report) == []
+
+
+def test_what_a_stolen_device_paid_stands_no_longer_than_the_lists_days() -> None:
+    report = play_stolen(
+        step("advance", by="4 days"),
+        step("online", wallets=["erlan", "shop"]),
+        step("sync", wallets=["erlan"], refused="certificate_revoked"),
+        expect(payment="unheard", status="refused"),
+        expect(wallet="erlan", offline="0"),
+    )
+    assert failed(report) == []
 
 
 # --- careless devices --------------------------------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +24,22 @@ def played(name: str, directory: Path) -> Report:
 
 
 @pytest.fixture(scope="module", params=sorted(SHIPPED))
-def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Report, Report]]:
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def report(name: str, tmp_path_factory: pytest.TempPathFactory) -> Report:
+    return played(name, tmp_path_factory.mktemp(name))
+
+
+@pytest.fixture(scope="module")
+def both(name: str, report: Report, tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Report]:
     """The same scenario played twice."""
-    yield tuple(played(request.param, tmp_path_factory.mktemp(request.param)) for _ in range(2))  # type: ignore[misc]
+    return report, played(name, tmp_path_factory.mktemp(name))
 
 
-def test_it_passes(both: tuple[Report, Report]) -> None:
-    report = both[0]
+def test_it_passes(report: Report) -> None:
     assert [step for step in report.steps if not step.ok] == []
     assert report.ok
 

@@ -60,6 +60,13 @@ def test_an_error_survives_a_process_boundary(kind: type[TengeError]) -> None:
     assert (type(again), again.message, again.values) == (kind, "refused", {"outpoint": b"\x01\x02", "found": 3})
 
 
+@pytest.mark.parametrize("name", ["message", "self", "code", "a b", ""])
+def test_a_fact_may_have_any_name(name: str) -> None:
+    """An error may come out of another process's bytes, with facts that nobody here chose."""
+    error = DoubleSpend("spent", **{name: 7})
+    assert (error.message, error.values, error.code) == ("spent", {name: 7}, "double_spend")
+
+
 def test_an_error_shows_its_facts() -> None:
     error = DoubleSpend("the token was spent already", outpoint=b"\xab", winner=7, by=("x",))
     assert str(error) == "the token was spent already (outpoint=ab, winner=7, by=('x',))"

@@ -32,6 +32,7 @@ from cbdc.errors import (
 from cbdc.formats import cose
 from cbdc.formats.ed25519 import SigningKey
 from cbdc.formats.kinds import Kind
+from cbdc.messages.bodies import Transfer
 from cbdc.messages.message import decode
 from cbdc.policy import DAY_S
 from cbdc.service.founding import Governor
@@ -341,6 +342,16 @@ def test_coins_past_their_time_by_the_payees_word_are_called_expired(paper: Pape
         dana.purse.pay(forged_invoice(paper, ledger_time_s=later_s, trust_list_s=later_s))
 
 
+def test_a_payer_whose_clock_is_set_back_still_pays_with_what_may_be_spent(paper: Paper, dana: Device) -> None:
+    """By the payee's word one coin is past its time, so the other one pays."""
+    later_s = NOW_S + 7 * DAY_S + 1
+    fresh = dana.load(COIN, spend_until_s=later_s)
+    bundle = dana.purse.pay(forged_invoice(paper, ledger_time_s=later_s, trust_list_s=later_s))
+    body = decode(PaymentBundle.decode(bundle).payment, paper.network).body
+    assert isinstance(body, Transfer)
+    assert body.inputs == (fresh,)
+
+
 def test_nobody_pays_himself(dana: Device) -> None:
     for amount_tiyn in (1_00, COIN + 1):
         with pytest.raises(WrongPayee):
@@ -388,6 +399,24 @@ def test_an_invoice_states_the_room_that_is_left(new_device: NewDevice, dana: De
     assert payee.invoice(30_00).headroom_tiyn == 30_00
     with pytest.raises(LimitHolding):
         payee.purse.invoice(30_01)
+
+
+def test_the_purse_leaves_room_even_where_its_element_has_not_seen_the_money(new_device: NewDevice) -> None:
+    """A load comes from the ledger, past the element, which hears of it in a sync that may be cut off."""
+    payee = new_device("payee", limits=replace(LIMITS, holding_tiyn=100_00))
+    payee.load(70_00)
+    assert (payee.element.held_tiyn(), payee.invoice(30_00).headroom_tiyn) == (0, 30_00)
+    with pytest.raises(LimitHolding):
+        payee.purse.invoice(30_01)
+
+
+def test_what_is_final_is_no_longer_in_the_purse(paper: Paper, dana: Device) -> None:
+    """It is online again: it neither counts nor takes room."""
+    room_tiyn = dana.purse.headroom_tiyn()
+    paper.now_s += 21 * DAY_S - 1
+    assert (dana.purse.balance_tiyn(), dana.purse.headroom_tiyn()) == (COIN, room_tiyn)
+    paper.now_s += 1
+    assert (dana.purse.balance_tiyn(), dana.purse.headroom_tiyn()) == (0, room_tiyn + COIN)
 
 
 def test_two_open_invoices_share_the_room(new_device: NewDevice, dana: Device) -> None:

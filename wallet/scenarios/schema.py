@@ -135,9 +135,10 @@ def read(path: Path) -> Scenario:
     if path.stat().st_size > MAX_SCENARIO_BYTES:
         raise TooLarge("scenario file too long", limit=MAX_SCENARIO_BYTES)
     try:
-        return parse(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, or numbers and nesting beyond any reader
         raise Malformed("not a TOML file", path=path, reason=str(error)) from None
+    return parse(data)
 
 
 def parse(data: dict[str, Any]) -> Scenario:
