@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 PURSE, STORE, ACCEPTANCE = "wallet/purse.py", "wallet/purse_store.py", "wallet/acceptance.py"
-ELEMENT, PROTOCOL, CUSTOMER = "wallet/element/core.py", "wallet/protocol.py", "wallet/moving.py"
+ELEMENT, PROTOCOL, MOVING = "wallet/element/core.py", "wallet/protocol.py", "wallet/moving.py"
 LEDGER, LIABILITY, SWEEP = "cbdc/transition/offline.py", "cbdc/transition/liability.py", "cbdc/transition/sweep.py"
 MONEY, GUARDS, NETWORK = "cbdc/transition/money.py", "cbdc/transition/guards.py", "cbdc/transition/network.py"
 JUDGE, MARKS, DOCUMENTS = "cbdc/offline/judge.py", "cbdc/purposes/marks.py", "cbdc/offline/documents.py"
@@ -131,7 +131,7 @@ INTERRUPTION: dict[int, tuple[Defence, ...]] = {
         ),
         edit(
             "a payee takes at a sync what the ledger has for it, shown to it or not",
-            CUSTOMER,
+            MOVING,
             "[self.element.public_key])\n        if not leaves:",
             "[self.element.public_key])\n"
             "        leaves = {name: leaf for name, leaf in leaves.items() if name in self.purse.tokens()}\n"
@@ -332,7 +332,7 @@ FORKS: dict[int, tuple[Defence, ...]] = {
         ),
         guard(
             "device: nothing is signed away that a bank in debt could not renew",
-            CUSTOMER,
+            MOVING,
             "claims_tiyn",
             f"{ON_CUSTOMER}::test_what_the_ledger_would_not_renew_is_not_signed_away",
         ),

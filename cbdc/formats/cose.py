@@ -144,6 +144,9 @@ def decode(data: bytes, *, max_bytes: int = MAX_MESSAGE_BYTES) -> Signed:
     Raises:
         FormError: not such a message.
     """
+    signed = _one_signer(data) if len(data) <= max_bytes else None
+    if signed is not None:
+        return signed
     protected, unprotected, payload, signers = cbor.array(cbor.decode(data, max_bytes=max_bytes), "COSE_Sign", 4)
     kind = _KIND_BY_HEADER.get(protected) if type(protected) is bytes else None
     if kind is None or unprotected != {}:
@@ -154,6 +157,26 @@ def decode(data: bytes, *, max_bytes: int = MAX_MESSAGE_BYTES) -> Signed:
         if before.key >= after.key:
             raise Malformed("signers are not sorted and distinct")
     return Signed(kind, payload, signatures)
+
+
+def _one_signer(data: bytes) -> Signed | None:
+    """What nearly every message is, a COSE_Sign by one signer, read without building its CBOR; None if it is not that.
+
+    The parts are cut out where they must stand and spelled as `assemble` spells them: only if that gives ``data`` byte
+    for byte was it right to cut there, and ``data`` canonical. What else it may be, good or bad, `decode` finds out.
+    """
+    if len(data) <= _SIGNER_BYTES:
+        return None
+    start = data[: data[2] + 4]
+    kind = _KIND_BY_START.get(start)
+    if kind is None:
+        return None
+    length = len(data) - len(start) - _SIGNER_BYTES
+    head_bytes = 1 + (length > 24) + (length > 0x101) + 2 * (length > 0x1_0002)
+    payload = data[len(start) + head_bytes : -_SIGNER_BYTES]
+    key, value = data[_KEY_AT : _KEY_AT + PUBLIC_KEY_BYTES], data[-SIGNATURE_BYTES:]
+    again = b"".join((start, _byte_string_head(len(payload)), payload, _SIGNER_START, key, _VALUE_START, value))
+    return Signed(kind, payload, (Signature(key, value),)) if again == data else None
 
 
 def checks(signed: Signed, network: bytes) -> list[SignatureCheck]:
@@ -172,6 +195,15 @@ def _signature(item: cbor.Value) -> Signature:
 
 _KIND_BY_HEADER: Final = {cbor.encode({HEADER_CONTENT_TYPE: kind.value}): kind for kind in Kind}
 _HEADER_BY_KIND: Final = {kind: header for header, kind in _KIND_BY_HEADER.items()}
+_KIND_BY_START: Final = {b"\x84" + cbor.encode(header) + b"\xa0": kind for header, kind in _KIND_BY_HEADER.items()}
+"""An array of four, the protected header, no unprotected ones: how a COSE_Sign of each kind begins."""
+
+_SIGNER_START: Final = b"\x81\x83" + cbor.encode(_SIGNER_PROTECTED) + b"\xa1\x04\x58\x20"
+"""What stands before the key of an only signer."""
+
+_VALUE_START: Final = b"\x58\x40"
+_KEY_AT: Final = -SIGNATURE_BYTES - len(_VALUE_START) - PUBLIC_KEY_BYTES
+_SIGNER_BYTES: Final = len(_SIGNER_START) + PUBLIC_KEY_BYTES + len(_VALUE_START) + SIGNATURE_BYTES
 
 
 @lru_cache(maxsize=256)

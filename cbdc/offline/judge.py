@@ -71,18 +71,19 @@ def judge(
     """
     payer, payee, limits = parties.payer, parties.payee, parties.payer_limits()
     _check_papers(transfer, terms, parties, trust_list_days)
-    spend_until_s = min(token.spend_until_s for token in inputs)
+    spend_until_s = _spend_until_s(inputs)
     if terms.ledger_time_s > spend_until_s:
         raise Expired("a token may no longer be spent offline", found=terms.ledger_time_s, limit=spend_until_s)
-    if signers != {payer.key} or any(token.owner != payer.key for token in inputs):
+    if signers != {payer.key} or {token.owner for token in inputs} != {payer.key}:
         raise NotOwner("a purse spends exactly its own tokens", payer=payer.key)
     if is_release(transfer, terms):
         return _judge_release(transfer, terms, inputs, payee)
-    if any(output.owner not in (payer.key, payee.key) for output in transfer.outputs):
+    if not {output.owner for output in transfer.outputs} <= {payer.key, payee.key}:
         raise WrongPayee("an output goes to a third party")
     check_conserved(inputs, transfer.outputs)
-    hop = max(token.hops for token in inputs) + 1
-    _check_limits(transfer, terms, hop, limits, payee.key)
+    hop = max([token.hops for token in inputs]) + 1
+    brought_tiyn = sum([output.amount_tiyn for output in transfer.outputs if output.owner == payee.key])
+    _check_limits(terms, hop, limits, brought_tiyn)
     marks = marks_after(
         transfer.outputs,
         {payer.key},
@@ -90,18 +91,18 @@ def judge(
         lambda _, amount: payment_facts(payer.account, payee.account, payee, amount, terms.ledger_time_s),
         terms.ledger_time_s,
     )
-    brought_tiyn = _brought_tiyn(transfer, payee.key)
-    return [
-        _made(output, mark, inputs, hop, [payer.id, output.purpose, brought_tiyn])
-        if output.owner == payee.key
-        else _made(output, mark, inputs, hop - 1, None)
-        for output, mark in zip(transfer.outputs, marks, strict=True)
-    ]
+    final_at_s = _final_at_s(inputs)
+    made = []
+    for output, mark in zip(transfer.outputs, marks, strict=True):
+        is_paid = output.owner == payee.key
+        paid = [payer.id, output.purpose, brought_tiyn] if is_paid else None
+        made.append(_made(output, mark, spend_until_s, final_at_s, hop if is_paid else hop - 1, paid))
+    return made
 
 
 def is_release(transfer: Transfer, terms: OfflineTerms) -> bool:
     """Whether it gives a payment back: every input is an output of the message that the terms name."""
-    return all(name[:HASH_BYTES] == terms.invoice_id for name in transfer.inputs)
+    return {name[:HASH_BYTES] for name in transfer.inputs} == {terms.invoice_id}
 
 
 def _judge_release(
@@ -124,27 +125,23 @@ def _judge_release(
     hop = max(token.hops for token in inputs) - 1
     if terms.hop != hop:
         raise AncestryBroken("the hop number is not where the value was", found=terms.hop, wanted=hop)
-    return [_made(output, output.purpose, inputs, hop, None) for output in transfer.outputs]
+    deadlines = (_spend_until_s(inputs), _final_at_s(inputs))
+    return [_made(output, output.purpose, *deadlines, hop, None) for output in transfer.outputs]
+
+
+def _spend_until_s(inputs: Sequence[OfflineToken]) -> int:
+    return min([token.spend_until_s for token in inputs])
+
+
+def _final_at_s(inputs: Sequence[OfflineToken]) -> int:
+    return min([token.final_at_s for token in inputs])
 
 
 def _made(
-    output: Output, mark: bytes | None, inputs: Sequence[OfflineToken], hop: int, paid: list[Any] | None
+    output: Output, mark: bytes | None, spend_until_s: int, final_at_s: int, hop: int, paid: list[Any] | None
 ) -> OfflineToken:
-    return OfflineToken(
-        owner=output.owner,
-        amount_tiyn=output.amount_tiyn,
-        purpose=mark,
-        spend_until_s=min(token.spend_until_s for token in inputs),
-        final_at_s=min(token.final_at_s for token in inputs),
-        hops=hop,
-        spenders=[],
-        returned=False,
-        paid=paid,
-    )
-
-
-def _brought_tiyn(transfer: Transfer, payee: bytes) -> int:
-    return sum(output.amount_tiyn for output in transfer.outputs if output.owner == payee)
+    # by position: it is built twice for each payment, and names cost as much as the values
+    return OfflineToken(output.owner, output.amount_tiyn, mark, spend_until_s, final_at_s, hop, [], False, paid)
 
 
 def _check_papers(transfer: Transfer, terms: OfflineTerms, parties: Parties, trust_list_days: int) -> None:
@@ -165,8 +162,7 @@ def _check_papers(transfer: Transfer, terms: OfflineTerms, parties: Parties, tru
         raise Expired("the payment is no longer valid", found=terms.ledger_time_s, limit=transfer.valid_until_s)
 
 
-def _check_limits(transfer: Transfer, terms: OfflineTerms, hop: int, limits: PurseLimits, payee: bytes) -> None:
-    paid_tiyn = _brought_tiyn(transfer, payee)
+def _check_limits(terms: OfflineTerms, hop: int, limits: PurseLimits, paid_tiyn: int) -> None:
     if paid_tiyn > limits.payment_tiyn:
         raise LimitPayment("above the purse's limit per payment", found=paid_tiyn, limit=limits.payment_tiyn)
     if terms.spends > limits.spends:

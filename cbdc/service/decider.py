@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import Final
 
-from cbdc.errors import TengeError
+from cbdc.errors import InvariantViolation, TengeError
 from cbdc.formats.tokens import outpoint
 from cbdc.log import entries, merkle
 from cbdc.messages import bodies
@@ -41,17 +41,27 @@ class Decider:
         self._generation = writer.generation
         self._head = writer.committed
 
-    def decide(self, submissions: list[Submission], outcomes: list[Outcome]) -> Decided:
-        """Apply a group on top of all groups before it; every submitter's answer is prepared, none is given."""
+    def decide(self, submissions: list[Submission], outcomes: Iterable[list[Outcome]]) -> Decided:
+        """Apply a group on top of all groups before it; every submitter's answer is prepared, none is given.
+
+        The outcomes may come some at a time, in order: what is verified is decided while the rest is being verified.
+        If they cannot be had to the end, the group has not happened.
+        """
         self._settle_in_flight()
         below = self._in_flight[-1][1] if self._in_flight else None
-        view = Overlay(self._reader, self._prefetch(outcomes), below)
+        prefetched: dict[Key, bytes | None] = {}
+        view = Overlay(self._reader, prefetched, below)
         view.ledger_time_s = self._head.time_s
         time_s = max(self._clock(), self._head.time_s)
         decided = Decided(self._generation, time_s, self._head.books)
         work = _Work(view, decided, self._head.size)
-        for submission, outcome in zip(submissions, outcomes, strict=True):
-            decided.answers.append((submission.answer, work.decide(submission.raw, outcome)))
+        waiting = iter(submissions)
+        for part in outcomes:
+            prefetched.update(self._prefetch(part))
+            for outcome, submission in zip(part, waiting, strict=False):
+                decided.answers.append((submission.answer, work.decide(submission.raw, outcome)))
+        if len(decided.answers) != len(submissions):
+            raise InvariantViolation("not every message of a group has an outcome", found=len(decided.answers))
         if decided.entries:
             self._head = self._head.after(decided)
         self._in_flight.append((decided, view.layer))

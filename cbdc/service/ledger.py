@@ -16,7 +16,8 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from typing import Final
 
@@ -172,8 +173,8 @@ class Ledger:
             try:
                 if self._stopped is not None:
                     raise Unreachable("the ledger has stopped", reason=self._stopped)
-                outcomes = [outcome for part in group.outcomes for outcome in part.result()]
-                self._decided.put((self._decider.decide(group.submissions, outcomes), group.size))
+                decided = self._decider.decide(group.submissions, _as_they_come(group.outcomes))
+                self._decided.put((decided, group.size))
             except Exception as error:  # noqa: BLE001 - whatever it is, the submitters learn of it
                 _refuse(group, _typed(error, "the group could not be decided"))
                 self._release(group.size)
@@ -196,6 +197,16 @@ class Ledger:
             finally:
                 decided.written.set()
                 self._release(size)
+
+
+def _as_they_come(parts: Iterable[Future[list[verifiers.Outcome]]]) -> Iterator[list[verifiers.Outcome]]:
+    """Outcomes in order, as many at a time as are there."""
+    waiting = deque(parts)
+    while waiting:
+        outcomes = waiting.popleft().result()
+        while waiting and waiting[0].done():
+            outcomes = outcomes + waiting.popleft().result()
+        yield outcomes
 
 
 def _typed(error: Exception, what: str) -> TengeError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple, Self
 
 import cbor2
@@ -90,8 +91,20 @@ class OfflineToken(Record):
     void: bool = False
 
     def encode(self) -> bytes:
-        head = [self.owner, self.amount_tiyn, self.purpose, self.spend_until_s, self.final_at_s, self.hops]
-        return cbor.encode([*head, self.spenders, self.returned, self.paid, self.void])
+        return cbor.encode(
+            [
+                self.owner,
+                self.amount_tiyn,
+                self.purpose,
+                self.spend_until_s,
+                self.final_at_s,
+                self.hops,
+                self.spenders,
+                self.returned,
+                self.paid,
+                self.void,
+            ]
+        )
 
     @property
     def is_live(self) -> bool:
@@ -99,8 +112,18 @@ class OfflineToken(Record):
 
     def spent_by(self, message_id: bytes) -> OfflineToken:
         """The same output with one spender more."""
-        head = (self.owner, self.amount_tiyn, self.purpose, self.spend_until_s, self.final_at_s, self.hops)
-        return OfflineToken(*head, sorted([*self.spenders, message_id]), self.returned, self.paid, self.void)
+        return OfflineToken(
+            self.owner,
+            self.amount_tiyn,
+            self.purpose,
+            self.spend_until_s,
+            self.final_at_s,
+            self.hops,
+            sorted([*self.spenders, message_id]),
+            self.returned,
+            self.paid,
+            self.void,
+        )
 
     @property
     def costs_owner(self) -> bool:
@@ -117,8 +140,12 @@ class LiveLeaf(NamedTuple):
     final_at_s: int
 
 
+@lru_cache(maxsize=1 << 14)
 def live_leaf(value: bytes) -> LiveLeaf | None:
-    """The leaf in an `OfflineToken`'s value if it is live: most are not, and then no record is built."""
+    """The leaf in an `OfflineToken`'s value if it is live: most are not, and then no record is built.
+
+    Kept for as long as a group is on its way, because sums and indexes ask for the same values one after the other.
+    """
     owner, amount_tiyn, purpose, _, final_at_s, _, spenders, returned, _, void = fields_of(value)
     return None if spenders or returned or void else LiveLeaf(owner, amount_tiyn, purpose, final_at_s)
 

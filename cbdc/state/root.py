@@ -53,11 +53,12 @@ class LatticeHash:
     def update(self, changes: Iterable[tuple[Key, Change]]) -> None:
         """Follow a delta's record changes."""
         added, removed = [], []
-        for key, change in changes:
-            if change.before is not None:
-                removed.append(element(key, change.before))
-            if change.after is not None:
-                added.append(element(key, change.after))
+        for key, (before, after) in changes:
+            start = _start(key)
+            if before is not None:
+                removed.append(start + before)
+            if after is not None:
+                added.append(start + after)
         self.change(added, removed)
 
     def change(self, added: Sequence[bytes], removed: Sequence[bytes]) -> None:
@@ -79,8 +80,12 @@ class LatticeHash:
 
 def element(key: Key, value: bytes) -> bytes:
     """A record as an element of the set: table (1), length of key (2, big-endian), key, value."""
+    return _start(key) + value
+
+
+def _start(key: Key) -> bytes:
     table, name = key
-    return _HEAD.pack(table, len(name)) + name + value
+    return _HEAD.pack(table, len(name)) + name
 
 
 def root_of(records: Iterable[tuple[Key, bytes]]) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from cbdc.errors import TengeError
 from cbdc.state.records import Table
@@ -37,8 +37,7 @@ class View(Protocol):
         """The messages that used this outpoint (or, without inputs, their own id) up, first one first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """A record before and after an entry; None where there is none."""
 
     before: bytes | None
@@ -83,15 +82,15 @@ class Layer:
 class Overlay:
     """Deltas that are not committed yet, laid over a base view; over `EMPTY` it is a whole state in memory.
 
-    ``prefetched`` holds base records that were read ahead of time. ``below`` is a layer between the base and this
-    one, whose changes may or may not have reached the base yet.
+    ``prefetched`` holds base records that were read ahead of time; more may be put in. ``below`` is a layer between
+    the base and this one, whose changes may or may not have reached the base yet.
     """
 
     def __init__(
         self, base: View, prefetched: Mapping[Key, bytes | None] | None = None, below: Layer | None = None
     ) -> None:
         self._base = base
-        self._prefetched = prefetched or {}
+        self._prefetched = {} if prefetched is None else prefetched
         self._below = below or Layer()
         self.layer = Layer()
         self.ledger_time_s = base.ledger_time_s

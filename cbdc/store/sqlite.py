@@ -76,6 +76,26 @@ def late_evidence(db: sqlite_utils.Database) -> None:
         db.execute(statement)
 
 
+@migrations()
+def state_in_order_of_arrival(db: sqlite_utils.Database) -> None:
+    """The state's rows stand where they arrived and only their keys are sorted: what is new fills whole pages.
+
+    Sorted by outpoint, which is a hash, each row touched a page of its own; so did its entry in the index of due times,
+    which now grows at its end.
+    """
+    for statement in (
+        """CREATE TABLE state_rows (tbl INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,
+           owner BLOB, purpose BLOB, due_s INTEGER, PRIMARY KEY (tbl, key))""",
+        "INSERT INTO state_rows SELECT tbl, key, value, owner, purpose, due_s FROM state",
+        "DROP TABLE state",
+        "ALTER TABLE state_rows RENAME TO state",
+        "CREATE INDEX state_owner ON state (owner, tbl) WHERE owner IS NOT NULL",
+        "CREATE INDEX state_purpose ON state (purpose) WHERE purpose IS NOT NULL",
+        "CREATE INDEX state_due ON state (due_s) WHERE due_s IS NOT NULL",
+    ):
+        db.execute(statement)
+
+
 class SqliteStore:
     """The ledger in one file. Use `create` or `open` to write, `read` to look on."""
 
@@ -326,11 +346,12 @@ class SqliteStore:
             yield from self._db.execute(query, (owner, table)).fetchall()
 
     def marked(self, purpose: bytes, limit: int) -> list[bytes]:
-        query = "SELECT key FROM state WHERE purpose = ? AND tbl = ? ORDER BY key LIMIT ?"
+        # by row, as the index has them: sorting by name would read all of a purpose's tokens for the first few
+        query = "SELECT key FROM state WHERE purpose = ? AND +tbl = ? ORDER BY rowid LIMIT ?"
         return [key for (key,) in self._db.execute(query, (purpose, Table.TOKEN, limit))]
 
     def due(self, until_s: int, limit: int) -> list[tuple[int, bytes]]:
-        query = "SELECT due_s, key FROM state WHERE due_s <= ? ORDER BY due_s, key LIMIT ?"
+        query = "SELECT due_s, key FROM state WHERE due_s <= ? ORDER BY due_s, rowid LIMIT ?"
         return self._db.execute(query, (until_s, limit)).fetchall()
 
     def stored_ledger_time_s(self) -> int:

@@ -92,7 +92,13 @@ class Draft:
         self._consumed.append((outpoint, message_id))
 
     def consume_offline(self, outpoint: bytes, message_id: bytes) -> None:
-        """Note who spent an offline output; its record stays."""
+        """Note who used an offline output up; its record stays."""
+        self._consumed.append((outpoint, message_id))
+
+    def spend_offline(self, outpoint: bytes, spent: OfflineToken, message_id: bytes) -> None:
+        """Put an offline output back with one spender more, and note it; its record stays."""
+        self._leaves[outpoint] = spent
+        self._put(Table.OFFLINE, outpoint, spent)
         self._consumed.append((outpoint, message_id))
 
     def once(self, message_id: bytes) -> None:

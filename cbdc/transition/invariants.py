@@ -51,8 +51,8 @@ class Books:
         """The sums after these changes, whether or not they obey the laws."""
         online, live, seized = self.online_tiyn, self.live_tiyn, self.seized_tiyn
         reserves, claims, supply = self.reserves_tiyn, self.claims_tiyn, self.supply
-        for (table, _), change in changes:
-            for sign, value in ((-1, change.before), (1, change.after)):
+        for (table, _), (before, after) in changes:
+            for sign, value in ((-1, before), (1, after)):
                 if value is None:
                     continue
                 if table is Table.TOKEN:

@@ -70,8 +70,7 @@ def unload(draft: Draft, verified: Verified, body: Unload, time_s: int) -> None:
     check_conserved(tokens, body.outputs)
     _check_purposes_open(draft, body.outputs, purse.key, time_s)
     for name, token in zip(body.inputs, tokens, strict=True):
-        draft.put_offline(name, replace(token, spenders=[verified.id]))
-        draft.consume_offline(name, verified.id)
+        draft.spend_offline(name, replace(token, spenders=[verified.id]), verified.id)
     _create(draft, verified.id, body.outputs, purse.key, time_s)
     unloaded_tiyn = sum(output.amount_tiyn for output in body.outputs if output.owner != purse.key)
     draft.shift_supply(online_tiyn=unloaded_tiyn, pool_tiyn=-unloaded_tiyn)
@@ -238,8 +237,7 @@ def _payment(draft: Draft, message: Verified, time_s: int, void: list[bytes]) ->
         void += _put_void(draft, names, tokens)
         raise fault
     for name, token in zip(body.inputs, inputs, strict=True):
-        draft.put_offline(name, token.spent_by(message.id))
-        draft.consume_offline(name, message.id)
+        draft.spend_offline(name, token.spent_by(message.id), message.id)
     for name, made in zip(names, tokens, strict=True):
         draft.put_offline(name, made)
     for token in inputs:

@@ -303,7 +303,7 @@ def test_flipped_bytes_of_the_file_are_refused_or_touch_no_index(scene: Scene, f
 
 def test_a_schema_that_is_no_text_is_found(scene: Scene) -> None:
     content = bytearray(scene.path.read_bytes())
-    start = content.index(b"CREATE TABLE state (")
+    start = content.index(b'CREATE TABLE "state" (')
     for at in range(start, start + 60, 4):
         copy = scene.copy()
         copy.write_bytes(content[:at] + b"\xc3" + content[at + 1 :])

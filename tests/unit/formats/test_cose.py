@@ -193,3 +193,25 @@ def test_a_wrong_kid_does_not_hold() -> None:
     signature = cose.decode(cose.sign([A], TRANSFER, PAYLOAD, NETWORK)).signatures[0]
     signed = cose.decode(cose.assemble(TRANSFER, PAYLOAD, [Signature(other.public, signature.value)]))
     assert not cose.checks(signed, NETWORK)[0].holds()
+
+
+@pytest.mark.parametrize("length", [0, 1, 23, 24, 25, 255, 256, 257, 65_535, 65_536, 65_537])
+@pytest.mark.parametrize("kind", [Kind.LOAD, Kind.TRANSFER, Kind.INVOICE])
+def test_one_signer_is_read_as_by_the_decoder_of_all_messages(
+    kind: Kind, length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The way past the CBOR decoder gives what the decoder gives; and whatever byte is changed, it says so as well."""
+    data = cose.sign([A], kind, bytes(length), NETWORK)
+    short_cut = cose.decode(data)
+    changed = [data[:at] + bytes((data[at] ^ 1,)) + data[at + 1 :] for at in [*range(50), *range(-110, 0)]]
+    found = [_read(message) for message in changed]
+    monkeypatch.setattr(cose, "_one_signer", lambda _: None)
+    assert short_cut == cose.decode(data) == cose.Signed(kind, bytes(length), short_cut.signatures)
+    assert found == [_read(message) for message in changed]
+
+
+def _read(data: bytes) -> object:
+    try:
+        return cose.decode(data)
+    except FormError as error:
+        return error.code, error.message

@@ -38,6 +38,16 @@ def test_a_message_is_verified() -> None:
     assert pickle.loads(pickle.dumps(verified)) == verified
 
 
+def test_a_worker_sends_back_what_it_verified() -> None:
+    terms = bodies.OfflineTerms(seed("invoice"), seed("payer"), seed("payee"), 1, 2, 3, NOW_S - 1, NOW_S)
+    outputs = (out(A.public, 5), out(B.public, 6, seed("purpose")))
+    offline = bodies.Transfer((bytes(34), bytes(33) + b"1"), outputs, NOW_S, b"sealed", terms)
+    payment = build(Kind.TRANSFER, offline, [A], NETWORK)
+    for raw in (payment, build(Kind.RECONCILE, bodies.Reconcile((payment, payment)), [], NETWORK)):
+        verified = verify(decode(raw, NETWORK))
+        assert pickle.loads(pickle.dumps(verified)) == verified
+
+
 def test_the_id_is_of_the_payload_not_of_the_signatures() -> None:
     alone = decode(build(Kind.TRANSFER, TRANSFER, [A], NETWORK), NETWORK)
     assert alone.id == decode(RAW, NETWORK).id
