@@ -1,4 +1,4 @@
-"""Where a secret comes from: the variable TENGE_PASSPHRASE, or the person at the terminal. It is never printed."""
+"""Where a secret comes from: a variable of the environment, or the person at the terminal. It is never printed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 from cbdc.errors import Malformed
 
 PASSPHRASE_VARIABLE: Final = "TENGE_PASSPHRASE"  # noqa: S105 - the name of a variable
+PIN_VARIABLE: Final = "TENGE_PIN"
 
 
 def passphrase_for(what: str, *, is_new: bool = False) -> str:
@@ -25,3 +26,8 @@ def passphrase_for(what: str, *, is_new: bool = False) -> str:
     if not sys.stdin.isatty():
         raise Malformed(f"no terminal to ask for a passphrase: set {PASSPHRASE_VARIABLE}")
     return str(typer.prompt(f"Passphrase for {what}", hide_input=True, confirmation_prompt=is_new, err=True))
+
+
+def pin_given() -> str | None:
+    """The PIN of a wallet's secure element, where it has one of its own."""
+    return os.environ.get(PIN_VARIABLE) or None

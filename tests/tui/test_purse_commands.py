@@ -272,6 +272,11 @@ def test_the_passphrase_is_asked_for_or_given_and_never_printed(purse: Run, prog
     assert "TENGE_PASSPHRASE" in asked.json()["error"]["message"]
 
 
+def test_an_element_may_have_a_pin_of_its_own(refused: Any, done: Any) -> None:
+    assert refused("show", "dana", TENGE_PIN="0000") == "wrong_pin"
+    assert done("show", "dana", TENGE_PIN=PASSPHRASE)["offline"] == "1200.00"
+
+
 def test_where_there_is_no_wallet_no_passphrase_is_asked(program: Run, tmp_path: Path) -> None:
     missing = program("purse", "show", tmp_path, "--json")
     assert (missing.status, missing.code()) == (1, "wallet_corrupt")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 import threading
 from pathlib import Path
@@ -38,14 +39,14 @@ def serve(
         tenge ledger serve ./my-ledger
         tenge ledger serve /tmp/market-day/ledger --at last --json
     """
-    with refusals(as_json), told_to_end() as end:
+    with refusals(as_json):
         path = ledger_path(where)
         root, clock = pinned_root(where, None), clock_of(at)
         key_file = key_path(path.parent, "operator")
         key_file.stat()  # no passphrase is asked for a key that is not there
         operator = read_key(key_file, passphrase_for("the operator's key"))
         address = socket or path.with_name("ledger.sock")
-        with ServedLedger(path, root, operator, clock) as served:
+        with told_to_end() as end, ServedLedger(path, root, operator, clock) as served:
             served.listen(address)
             _say_ready(served, address, as_json)
             _sweep_until(end, served)
@@ -71,6 +72,6 @@ def _sweep_until(end: threading.Event, served: ServedLedger) -> None:
     while not end.is_set():
         try:
             served.sweep()
-        except TengeError as error:  # a sweep that another one overtook; wallets are answered all the same
-            err.print(f"not swept: {error.code}: {escape(str(error))}", soft_wrap=True)
+        except (TengeError, sqlite3.Error) as error:  # wallets are answered all the same, and it is tried again
+            err.print(f"not swept: {escape(str(error))}", soft_wrap=True)
         end.wait(SWEEP_EVERY_S)

@@ -16,7 +16,7 @@ from cbdc.amounts import format_tenge, parse_tenge, show_tenge
 from cbdc.errors import FileTrouble, Malformed, WalletCorrupt
 from tui.clock import clock_of
 from tui.output import err, refusals
-from tui.passphrase import passphrase_for
+from tui.passphrase import passphrase_for, pin_given
 from tui.signals import ending_on_sigterm
 from wallet.customer import Customer
 from wallet.remote import RemotePort
@@ -43,14 +43,14 @@ LedgerSocket = Annotated[Path, typer.Option("--ledger", metavar="SOCKET", help="
 def opened(wallet: Path, at: str | None, as_json: bool) -> Iterator[Customer]:
     """The wallet, with what a power cut interrupted finished, and every refusal shown.
 
-    Its passphrase is asked for, or taken from TENGE_PASSPHRASE.
+    Its passphrase is asked for, or taken from TENGE_PASSPHRASE; a PIN of the element's own comes from TENGE_PIN.
     """
     with refusals(as_json), ending_on_sigterm():
         clock = clock_of(at)
         if not (wallet / "wallet.db").is_file():
             raise WalletCorrupt("there is no wallet in this directory", path=wallet)
         try:
-            customer = Customer.open(wallet, passphrase_for("the wallet"), clock=clock)
+            customer = Customer.open(wallet, passphrase_for("the wallet"), pin=pin_given(), clock=clock)
             try:
                 customer.purse.recover()
                 yield customer
@@ -65,8 +65,8 @@ def connected(customer: Customer, socket: Path) -> Iterator[RemotePort]:
     """The way to a ledger of the wallet's own network. Raises Unreachable, WrongNetwork."""
     port = RemotePort(socket, customer.network)
     try:
-        if port.origin:
-            yield port
+        port.check_network()
+        yield port
     finally:
         port.close()
 
