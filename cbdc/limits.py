@@ -141,6 +141,9 @@ MAX_FRAMES: Final = 256
 MAX_CARRIER_TIMEOUT_S: Final = 600
 """Two people who hold devices against each other: after ten minutes somebody has left."""
 
+MIN_NAMED_ID_CHARS: Final = 8
+"""The beginning of a payment's id, in hex digits, that may stand for it: what one purse holds never agrees that far."""
+
 MAX_IMAGE_BYTES: Final = 32 << 20
 """A file with a picture: the largest photograph that a phone makes."""
 
@@ -169,6 +172,12 @@ IDLE_CONNECTION_S: Final = 300
 
 LEDGER_ANSWER_S: Final = 60
 """How long a wallet waits for an answer, and for a ledger that broke off to come back: a restart takes seconds."""
+
+MAX_KEY_FILE_BYTES: Final = 16_384
+"""An encrypted Ed25519 key takes some 400 bytes."""
+
+SWEEP_EVERY_S: Final = 60
+"""How often a ledger that is served moves what has fallen due: deadlines are days, a minute's delay is nothing."""
 
 # --- secure element ----------------------------------------------------------------------------
 

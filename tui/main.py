@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from tui.commands import bench, fraud, ledger, qr, scenario
+from tui.commands import bench, fraud, ledger, purse, qr, scenario, serve
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -12,7 +12,9 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     help="Digital Tenge: a ledger of tokenised tenge, with offline and special-purpose payments.",
 )
+ledger.app.command("serve")(serve.serve)
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(purse.app, name="purse")
 app.add_typer(qr.app, name="qr")
 app.add_typer(scenario.app, name="scenario")
 app.add_typer(fraud.app, name="fraud")

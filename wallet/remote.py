@@ -40,6 +40,10 @@ class RemotePort:
     @property
     def origin(self) -> str:
         """The log's origin line. Raises WrongNetwork: this ledger is of another network than the pinned one."""
+        return self.check_network()
+
+    def check_network(self) -> str:
+        """As `origin`, for whoever wants to know before anything else whose ledger this is."""
         network, origin = self._ask("identity")
         if network != self.network:
             raise WrongNetwork("this is another network's ledger", found=network, wanted=self.network)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,12 +15,16 @@ import typer.main
 from click import Command
 from typer.testing import CliRunner
 
+from tests.tui.conftest import TENGE
+from tests.tui.kept import until
 from tui.main import app
+from tui.signals import ENDED_BY_SIGTERM
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 BLOCK = re.compile(r"^```(?:console|shell|sh|bash)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-TYPED = re.compile(r"^(?:\$ )?(?:\S*/)?tenge (.*)$", re.MULTILINE)
+TYPED = re.compile(r"^(?:\$ )?(?:(?:\S*/)?tenge (.*)|(kill \$!.*))$", re.MULTILINE)
+EXPORTED = re.compile(r"^export (.*)$", re.MULTILINE)
 
 
 def commands(command: Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], bool]]:
@@ -50,26 +57,55 @@ def test_every_command_has_an_example_of_itself(path: tuple[str, ...]) -> None:
 
 def test_help_names_the_commands_of_the_contract() -> None:
     assert {("demo",), ("bench",), ("scenario", "run"), ("scenario", "list")} <= set(COMMANDS)
-    assert {("ledger", name) for name in ("init", "status", "verify", "audit", "export")} <= set(COMMANDS)
+    assert {("ledger", name) for name in ("init", "status", "verify", "audit", "export", "serve")} <= set(COMMANDS)
+    by_hand = ("ask", "pay", "take", "finish", "again", "release", "take-back")
+    assert {("purse", name) for name in ("show", "load", "unload", "sync", "sell", "buy", *by_hand)} <= set(COMMANDS)
 
 
 def typed_in_the_readme() -> list[list[str]]:
     text = "".join(BLOCK.findall(README.read_text(encoding="utf-8")))
-    return [shlex.split(line, comments=True) for line in TYPED.findall(text)]
+    return [shlex.split(line, comments=True) for line in ("".join(parts) for parts in TYPED.findall(text))]
 
 
 @pytest.mark.skipif(not README.exists(), reason="there is no README")
 def test_what_the_readme_types_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the README's order, because one line uses what another made. The bench has a test of its own."""
+    """In the README's order, because one line uses what another made. The bench has a test of its own.
+
+    What stands before ``&`` goes on in the background once it listens, until ``kill $!`` or the end.
+    """
     monkeypatch.chdir(tmp_path)
     typed = typed_in_the_readme()
     assert typed
-    for arguments in typed:
-        if arguments[0] == "bench":
-            assert typer.main.get_command(app).make_context("tenge", list(arguments), resilient_parsing=True)
-            continue
-        done = CliRunner().invoke(app, [argument.replace("/tmp/", f"{tmp_path}/") for argument in arguments])
-        assert done.exit_code == 0, (arguments, done.output)
+    with ExitStack() as background, tempfile.TemporaryDirectory(prefix="tenge-") as short:
+        for pair in " ".join(EXPORTED.findall(README.read_text(encoding="utf-8"))).split():
+            monkeypatch.setenv(*pair.split("="))
+        for line in typed:
+            arguments = [argument.replace("/tmp/", f"{short}/") for argument in line]
+            if arguments[0] == "bench":
+                assert typer.main.get_command(app).make_context("tenge", arguments, resilient_parsing=True)
+            elif "&" in arguments:
+                start_typed(arguments[: arguments.index("&")], background)
+            elif arguments[0] == "kill":
+                background.close()
+            else:
+                done = CliRunner().invoke(app, arguments)
+                assert done.exit_code == 0, (arguments, done.output)
+
+
+def start_typed(arguments: list[str], background: ExitStack) -> None:
+    """Start a command of the README and wait for its socket; when the background ends, it must have gone well."""
+    process = subprocess.Popen([TENGE, *arguments], stdin=subprocess.DEVNULL)
+    background.callback(end_typed, process)
+    socket = arguments[arguments.index("--socket") + 1] if "--socket" in arguments else f"{arguments[2]}/ledger.sock"
+    until(Path(socket).is_socket, f"a socket of {arguments}")
+
+
+def end_typed(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        assert process.wait(60) in (0, ENDED_BY_SIGTERM)
+    finally:
+        process.kill()
 
 
 @pytest.mark.skipif(not README.exists(), reason="there is no README")

@@ -127,17 +127,17 @@ def test_export_writes_every_entry_with_its_leaf(tenge: Run, market: Path, tmp_p
     assert lines[-1]["checkpoint"] == status["checkpoint"]
 
 
-OWN_FILES = ("ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.db.lock", "root.pub")
+OWN_FILES = ("ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.db.lock", "root.pub", "keys/operator.pem")
 
 
 @pytest.mark.parametrize("own", OWN_FILES)
 @pytest.mark.parametrize("force", [True, False])
 def test_export_never_writes_to_the_ledgers_own_files(tenge: Run, copied: Path, own: str, force: bool) -> None:
-    before = {path.name: path.read_bytes() for path in copied.iterdir()}
+    before = {path.name: path.read_bytes() for path in copied.rglob("*") if path.is_file()}
     done = tenge("ledger", "export", copied, "--out", copied / own, *(["--force"] if force else []))
     assert (done.status, done.out) == (1, "")
     assert done.err.startswith("io_error: ")
-    assert {path.name: path.read_bytes() for path in copied.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in copied.rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])

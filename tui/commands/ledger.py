@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import sys
 import time
@@ -13,8 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any, TextIO
 
 import typer
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 from rich.progress import Progress, TextColumn
 from rich.table import Table
 
@@ -27,9 +24,11 @@ from cbdc.policy import Policy
 from cbdc.service import audit as auditor
 from cbdc.service.evidence import LateEvidence, late_evidence
 from cbdc.service.founding import Governor
+from cbdc.service.key_files import key_path, write_key
 from cbdc.service.ledger import Identity, Ledger
 from cbdc.store.sqlite import SqliteStore
 from tui.output import Json, err, out, print_json, refusals
+from tui.passphrase import passphrase_for
 
 app = typer.Typer(no_args_is_help=True, help="Found, look at, verify, audit and export a ledger.")
 
@@ -37,7 +36,6 @@ Where = Annotated[Path, typer.Argument(help="The ledger's directory, or its ledg
 Root = Annotated[
     str | None, typer.Option("--root", help="The pinned root key (64 hex digits); default: root.pub beside it.")
 ]
-PASSPHRASE_VARIABLE = "TENGE_PASSPHRASE"  # noqa: S105 - the name of a variable
 
 
 @app.command()
@@ -57,7 +55,7 @@ def init(
         path = directory / "ledger.db"
         if path.exists():
             raise LedgerBusy("there is a ledger already", path=path)
-        passphrase = _new_passphrase()
+        passphrase = passphrase_for("the keys", is_new=True)
         governor_seed, operator_seed = secrets.token_bytes(32), secrets.token_bytes(32)
         governor, operator = Governor.from_seed(governor_seed), SigningKey(operator_seed)
         now_s = int(time.time())
@@ -67,7 +65,7 @@ def init(
             ledger.submit(genesis).result()
         (directory / "root.pub").write_text(governor.network.hex() + "\n", encoding="ascii")
         for role, seed in (("governor", governor_seed), ("operator", operator_seed)):
-            _write_key(directory / "keys" / f"{role}.pem", seed, passphrase)
+            write_key(key_path(directory, role), seed, passphrase)
         vkey = checkpoint.verifier_key(checkpoint.origin_of(name), operator.public)
         if as_json:
             print_json({"ok": True, "path": str(path), "root": governor.network.hex(), "vkey": vkey})
@@ -261,6 +259,7 @@ def _refuse_target(ledger: Path, to: Path, force: bool) -> None:
     """The ledger's own files, under whatever name, are never written to; others only if that is meant."""
     own = [ledger.with_name(ledger.name + suffix) for suffix in ("", "-wal", "-shm", ".lock")]
     own.append(ledger.with_name("root.pub"))
+    own += [key_path(ledger.parent, role) for role in ("governor", "operator")]
     real = to.resolve()
     if any(real == file.resolve() or (real.exists() and file.exists() and real.samefile(file)) for file in own):
         raise FileTrouble("that is one of the ledger's own files", path=to, reason="an export goes elsewhere")
@@ -308,21 +307,3 @@ def pinned_root(where: Path, given: str | None) -> bytes:
     if len(key) != 32:
         raise Malformed("a root key is 64 hex digits")
     return key
-
-
-def _new_passphrase() -> str:
-    given = os.environ.get(PASSPHRASE_VARIABLE)
-    if given:
-        return given
-    if not sys.stdin.isatty():
-        raise Malformed(f"no terminal to ask for a passphrase: set {PASSPHRASE_VARIABLE}")
-    return str(typer.prompt("Passphrase for the keys", hide_input=True, confirmation_prompt=True))
-
-
-def _write_key(path: Path, seed: bytes, passphrase: str) -> None:
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    pem = Ed25519PrivateKey.from_private_bytes(seed).private_bytes(
-        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(passphrase.encode())
-    )
-    path.touch(mode=0o600, exist_ok=False)
-    path.write_bytes(pem)

@@ -13,18 +13,17 @@ from typing import Annotated, Final
 
 import typer
 
-from cbdc.errors import Malformed, TooLarge, Unreachable
-from cbdc.limits import MAX_CLIPBOARD_CHARS
+from cbdc.errors import TooLarge, Unreachable
 from tui.output import Json, err, out, print_json, refusals
+from tui.payloads import read_payload
 from wallet.carriers import images, qr
 from wallet.carriers.file import FileCarrier
 from wallet.carriers.qr import Code, Ink
-from wallet.carriers.text import from_clipboard, to_clipboard
+from wallet.carriers.text import to_clipboard
 from wallet.protocol import to_text
 
 app = typer.Typer(no_args_is_help=True, help="Show a payload as QR codes, and read it back from pictures.")
 
-STANDARD_INPUT: Final = "-"
 _HOME: Final = "\x1b[H"
 
 
@@ -51,7 +50,7 @@ def show(
         xclip -o | tenge qr show - --max-version 25
     """
     with refusals(as_json):
-        message = from_clipboard(_pasted(source))
+        message = read_payload(source)
         if svg or png or as_json:
             codes = qr.encode(message, max_version)
             written = _write_svg(svg, codes) + _write_png(png, codes, frame_ms)
@@ -100,22 +99,6 @@ def read(
 
 
 # --- where the payload comes from and goes -----------------------------------------------------
-
-
-def _pasted(source: str) -> str:
-    """At most so many bytes that longer text is refused by the reader of clipboard text, not cut silently."""
-    most_bytes = 4 * MAX_CLIPBOARD_CHARS + 4
-    try:
-        if source == STANDARD_INPUT:
-            data = sys.stdin.buffer.read(most_bytes)
-        else:
-            with Path(source).open("rb") as file:
-                data = file.read(most_bytes)
-        return data.decode("utf-8")
-    except OSError as error:
-        raise Unreachable("the payload cannot be read", path=source, reason=type(error).__name__) from None
-    except UnicodeDecodeError:
-        raise Malformed("not a payload: not text", path=source) from None
 
 
 def _save(path: Path, write: Callable[[], object]) -> Path:

@@ -17,7 +17,7 @@ from rich.tree import Tree
 from cbdc.amounts import parse_tenge, show_tenge
 from cbdc.errors import LedgerBusy, Malformed
 from tui.output import EXIT_REFUSED, Json, err, out, print_json, refusals
-from wallet.scenarios import page, runner, schema
+from wallet.scenarios import keeping, page, runner, schema
 from wallet.scenarios.drawing import describe_move, describe_output
 from wallet.scenarios.report import Report
 from wallet.scenarios.routes import Move
@@ -127,6 +127,8 @@ def _play(name: str, wanted: _Wanted) -> None:
                 out.print(f"[bold]{_escape(scenario.title)}[/]")
             setting = ManyProcesses if wanted.processes else OneProcess
             report = runner.play(scenario, directory, None if wanted.as_json else _show_step, setting=setting)
+            if wanted.keep:
+                keeping.write_keys(scenario, directory)
             if wanted.html:
                 page.write(wanted.html, page.render(scenario, report), force=wanted.force)
             if wanted.as_json:

@@ -17,8 +17,12 @@ class FileCarrier:
 
     def send(self, message: bytes) -> None:
         whole = self._path.with_name(self._path.name + ".part")
-        whole.write_text(to_text(message) + "\n", encoding="ascii")
-        whole.replace(self._path)
+        try:
+            whole.write_text(to_text(message) + "\n", encoding="ascii")
+            whole.replace(self._path)
+        except OSError:
+            whole.unlink(missing_ok=True)
+            raise
 
     def receive(self) -> bytes:
         try:

@@ -22,6 +22,7 @@ from wallet.protocol import from_text, to_text
 LENGTH_BYTES: Final = 4
 LOOPBACK: Final = "127.0.0.1"
 DEFAULT_TIMEOUT_S: Final = 30.0
+_BETWEEN_TRIES_S: Final = 0.1
 
 Address = Path | int
 """Where the other process listens: a Unix socket's path, or a TCP port of this machine."""
@@ -50,6 +51,18 @@ class SocketCarrier:
             connection.close()
             raise _unreachable("nobody listens there", error, address=address) from None
         return cls(connection, timeout_s)
+
+    @classmethod
+    def reach(cls, address: Address, timeout_s: float = DEFAULT_TIMEOUT_S) -> Self:
+        """As `connect`, but for a process that may only be about to listen: tries until the time is over."""
+        deadline_s = time.monotonic() + _checked(timeout_s)
+        while True:
+            try:
+                return cls.connect(address, timeout_s)
+            except Unreachable:
+                if time.monotonic() + _BETWEEN_TRIES_S > deadline_s:
+                    raise
+                time.sleep(_BETWEEN_TRIES_S)
 
     def send(self, message: bytes) -> None:
         """Hand a message over: to the system's buffer, which is not yet to the other process.

@@ -34,6 +34,7 @@ from wallet.scenarios.wallets.local import PASSWORD
 
 NETWORK_NAME: Final = "Digital Tenge"
 OPERATOR_NAME: Final = "KISC"
+GOVERNOR_CHANCE: Final = "governor"
 _HOLDERS: Final = {"person": Holder.PERSON, "merchant": Holder.MERCHANT, "sponsor": Holder.SPONSOR}
 
 
@@ -71,7 +72,7 @@ class Economy:
         seed = self.scenario.seed
         self._random: Callable[[str], SeededRandom] = lambda name: SeededRandom(seed, name)
         self._nonces = self._random("governor nonces")
-        self.governor = Governor.from_seed(self._random("governor")(32))
+        self.governor = Governor.from_seed(self._random(GOVERNOR_CHANCE)(32))
         operator = SigningKey(self._random(OPERATOR_CHANCE)(32))
         self.identity = Identity(self.governor.network, NETWORK_NAME, operator)
         self.founding = Founding(self.directory, seed, self.identity, self.clock)

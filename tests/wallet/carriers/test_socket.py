@@ -296,3 +296,23 @@ def test_time_to_wait_is_bounded(timeout_s: float, tmp_path: Path) -> None:
             listener.accept(timeout_s)
         with pytest.raises(Malformed):
             SocketCarrier.connect(tmp_path / "till.sock", timeout_s)
+
+
+def test_who_comes_early_waits_for_the_other_and_no_longer_than_allowed(tmp_path: Path) -> None:
+    path, reached = tmp_path / "s", []
+
+    def come() -> None:
+        with SocketCarrier.reach(path, timeout_s=30) as link:
+            reached.append(link.receive())
+
+    early = Thread(target=come)
+    early.start()
+    time.sleep(0.3)
+    with Listener(path) as listener, listener.accept(timeout_s=30) as link:
+        link.send(b"\x80")
+    early.join(30)
+    assert reached == [b"\x80"]
+    started_s = time.monotonic()
+    with pytest.raises(Unreachable):
+        SocketCarrier.reach(path, timeout_s=0.3)
+    assert time.monotonic() - started_s < 10

@@ -1,0 +1,107 @@
+"""What the purse commands share: their options, the opened wallet, the way to a ledger, and a person's yes."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from cbdc.amounts import format_tenge, parse_tenge, show_tenge
+from cbdc.errors import FileTrouble, Malformed, WalletCorrupt
+from tui.clock import clock_of
+from tui.output import err, refusals
+from tui.passphrase import passphrase_for, pin_given
+from tui.signals import ending_on_sigterm
+from wallet.customer import Customer
+from wallet.remote import RemotePort
+from wallet.trade import Deal
+
+WalletPath = Annotated[
+    Path, typer.Argument(metavar="WALLET", help="A wallet's directory: wallet.db and element.db are in it.")
+]
+Amount = Annotated[str, typer.Argument(metavar="AMOUNT", help='Tenge, as in 1500 or "1 500.50".')]
+Source = Annotated[str, typer.Argument(metavar="FILE|-", help="A payload or pasted text; - is standard input.")]
+PaymentId = Annotated[
+    str, typer.Argument(metavar="PAYMENT-ID", help="The payment's id, or its first digits, as `purse show` has it.")
+]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="A payload file to write; default: print it.")]
+Force = Annotated[bool, typer.Option("--force", help="Let --out replace a file.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before signing.")]
+Purpose = Annotated[
+    str | None, typer.Option("--purpose", metavar="ID|NAME", help="Use money that is bound to this purpose.")
+]
+LedgerSocket = Annotated[Path, typer.Option("--ledger", metavar="SOCKET", help="Where the ledger answers.")]
+
+
+@contextmanager
+def opened(wallet: Path, at: str | None, as_json: bool) -> Iterator[Customer]:
+    """The wallet, with what a power cut interrupted finished, and every refusal shown.
+
+    Its passphrase is asked for, or taken from TENGE_PASSPHRASE; a PIN of the element's own comes from TENGE_PIN.
+    """
+    with refusals(as_json), ending_on_sigterm():
+        clock = clock_of(at)
+        if not (wallet / "wallet.db").is_file():
+            raise WalletCorrupt("there is no wallet in this directory", path=wallet)
+        try:
+            customer = Customer.open(wallet, passphrase_for("the wallet"), pin=pin_given(), clock=clock)
+            try:
+                customer.purse.recover()
+                yield customer
+            finally:
+                customer.close()
+        except sqlite3.Error as error:
+            raise FileTrouble("the wallet's storage does not answer", path=wallet, reason=str(error)) from None
+
+
+@contextmanager
+def connected(customer: Customer, socket: Path) -> Iterator[RemotePort]:
+    """The way to a ledger of the wallet's own network. Raises Unreachable, WrongNetwork."""
+    port = RemotePort(socket, customer.network)
+    try:
+        port.check_network()
+        yield port
+    finally:
+        port.close()
+
+
+def amount_of(text: str) -> int:
+    """An amount in tiyn. Raises Malformed: none, or nothing."""
+    amount_tiyn = parse_tenge(text)
+    if not amount_tiyn:
+        raise Malformed("an amount is more than nothing", found=text)
+    return amount_tiyn
+
+
+def ask_first(question: str, *, yes: bool) -> None:
+    """Ask whoever sits at a terminal; a no ends the command. Where there is no terminal, nobody is asked."""
+    if not yes and sys.stdin.isatty():
+        typer.confirm(question, abort=True, err=True)
+
+
+def tell(text: str, as_json: bool) -> None:
+    """A line for people, beside what standard output is for."""
+    if not as_json:
+        err.print(escape(text), soft_wrap=True)
+
+
+def deal_facts(deal: Deal) -> dict[str, object]:
+    """A payment for JSON."""
+    return {
+        "ok": True,
+        "payment": deal.payment_id.hex(),
+        "with": deal.account,
+        "amount": format_tenge(deal.amount_tiyn),
+        "confirmed": deal.is_confirmed,
+    }
+
+
+def deal_text(verb: str, deal: Deal) -> str:
+    """A payment in words."""
+    return f"{verb} {show_tenge(deal.amount_tiyn)}, {deal.account}: payment {deal.payment_id.hex()}"

@@ -1,0 +1,106 @@
+"""`tenge purse show`: what a wallet holds, and what became of its payments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from cbdc.amounts import format_tenge, parse_tenge, show_tenge
+from tui.clock import At, show_time
+from tui.commands.purse.session import WalletPath, connected, opened
+from tui.output import Json, out, print_json
+from wallet.balance import Balance
+from wallet.customer import Customer
+from wallet.purse import Purse
+
+
+def show(
+    wallet: WalletPath,
+    ledger: Annotated[
+        Path | None, typer.Option("--ledger", metavar="SOCKET", help="Ask this ledger for the online balance too.")
+    ] = None,
+    at: At = None,
+    as_json: Json = False,
+) -> None:
+    """Show balance, tokens with their deadlines and hops, and payments with their states.
+
+    Examples:
+        tenge purse show ./aigerim
+        tenge purse show ./aigerim --ledger ./my-ledger/ledger.sock --json
+    """
+    with opened(wallet, at, as_json) as customer:
+        if ledger is None:
+            balance = customer.balance(None)
+        else:
+            with connected(customer, ledger) as port:
+                balance = customer.balance(port)
+        facts = _facts(customer, balance, is_online=ledger is not None)
+        if as_json:
+            print_json(facts)
+        else:
+            _print(facts)
+
+
+def _facts(customer: Customer, balance: Balance, *, is_online: bool) -> dict[str, Any]:
+    purse = customer.purse
+    names = {purpose: definition.name for purpose, definition in purse.definitions().items()}
+    return {
+        "ok": True,
+        "account": purse.certificate.account,
+        "ledger_time": show_time(purse.ledger_time_s),
+        "online": format_tenge(balance.online_tiyn) if is_online else None,
+        "offline": format_tenge(balance.offline_tiyn),
+        "pending": format_tenge(balance.pending_tiyn),
+        "marked": {names.get(purpose, purpose.hex()): format_tenge(n) for purpose, n in balance.marked.items()},
+        "tokens": _tokens(purse, names),
+        "sent": [
+            {"payment": p.id.hex(), "with": p.account, "amount": format_tenge(p.amount_tiyn), "state": p.status.value}
+            for p in purse.sent()
+        ],
+        "received": [
+            {"payment": p.id.hex(), "with": p.account, "amount": format_tenge(p.amount_tiyn), "state": p.state.value}
+            for p in purse.received()
+        ],
+    }
+
+
+def _tokens(purse: Purse, names: dict[bytes, str]) -> list[dict[str, Any]]:
+    return [
+        {
+            "outpoint": outpoint.hex(),
+            "amount": format_tenge(token.amount_tiyn),
+            "purpose": None if token.purpose is None else names.get(token.purpose, token.purpose.hex()),
+            "hops": token.hops,
+            "spend_until": show_time(token.spend_until_s),
+            "final_at": show_time(token.final_at_s),
+        }
+        for outpoint, token in purse.spendable().items()
+    ]
+
+
+def _print(facts: dict[str, Any]) -> None:
+    online = "not asked" if facts["online"] is None else _shown(facts["online"])
+    out.print(f"[bold]{escape(facts['account'])}[/], ledger time last seen {facts['ledger_time']}")
+    out.print(f"online {online}, offline {_shown(facts['offline'])}, pending {_shown(facts['pending'])}")
+    for purpose, amount in facts["marked"].items():
+        out.print(f"of these, for {escape(purpose)}: {_shown(amount)}")
+    if facts["tokens"]:
+        table = Table("amount", "purpose", "hops", "spend until", "returns at", title="Tokens in the purse")
+        for t in facts["tokens"]:
+            purpose = escape(t["purpose"] or "")
+            table.add_row(_shown(t["amount"]), purpose, str(t["hops"]), t["spend_until"], t["final_at"])
+        out.print(table)
+    if facts["sent"] or facts["received"]:
+        table = Table("payment", "", "with", "amount", "state", title="Payments")
+        for direction, word in (("sent", "to"), ("received", "from")):
+            for p in facts[direction]:
+                table.add_row(p["payment"][:16], word, escape(p["with"]), _shown(p["amount"]), p["state"])
+        out.print(table)
+
+
+def _shown(amount: str) -> str:
+    return show_tenge(parse_tenge(amount))

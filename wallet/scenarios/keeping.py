@@ -1,0 +1,21 @@
+"""What makes a kept scenario go on by hand: the keys of its ledger, as `tenge ledger init` leaves them.
+
+They come from the seed in the scenario's file and stand under a passphrase that everybody knows: nothing is protected.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cbdc.service.key_files import key_path, write_key
+from wallet.scenarios.chance import SeededRandom
+from wallet.scenarios.economy import GOVERNOR_CHANCE
+from wallet.scenarios.schema import Scenario
+from wallet.scenarios.setting.ledger_process import OPERATOR_CHANCE
+from wallet.scenarios.wallets.local import PASSWORD
+
+
+def write_keys(scenario: Scenario, directory: Path) -> None:
+    """Write the governor's and the operator's keys beside the ledger of a scenario that was played in a directory."""
+    for role, chance in (("governor", GOVERNOR_CHANCE), ("operator", OPERATOR_CHANCE)):
+        write_key(key_path(directory / "ledger", role), SeededRandom(scenario.seed, chance)(32), PASSWORD)

@@ -1,0 +1,196 @@
+"""A sale between two purses: the payer's yes, the link between them, and how a person names a payment or a purpose.
+
+What a purse checks is the purse's; here is only the order of things, the same over a socket and with files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from cbdc.errors import LimitPayment, Malformed, NotOwner, TengeError, Unreachable
+from cbdc.formats import cbor, cose
+from cbdc.formats.hashing import HASH_BYTES
+from cbdc.formats.kinds import Kind
+from cbdc.limits import MIN_NAMED_ID_CHARS
+from cbdc.messages.message import decode
+from wallet import acceptance
+from wallet.carriers import exchange
+from wallet.carriers.base import Carrier
+from wallet.protocol import Invoice, PaymentBundle, read_invoice
+from wallet.purse import Purse, Received, Sent
+
+Approve = Callable[[Invoice], None]
+"""Asked with an invoice that is by a purse of an admitted bank, before anything is signed; raises to refuse."""
+
+
+T = TypeVar("T", Sent, Received)
+
+
+@dataclass(frozen=True, slots=True)
+class Deal:
+    """A payment as one side knows it: the other side's account, and whether the payer has his receipt."""
+
+    payment_id: bytes
+    account: str
+    amount_tiyn: int
+    is_confirmed: bool
+
+
+# --- payer -------------------------------------------------------------------------------------
+
+
+def at_most(limit_tiyn: int | None) -> Approve:
+    """Approves up to an amount; None is any amount."""
+
+    def approve(invoice: Invoice) -> None:
+        if limit_tiyn is not None and invoice.amount_tiyn > limit_tiyn:
+            raise LimitPayment("the invoice asks for more than is allowed", found=invoice.amount_tiyn, limit=limit_tiyn)
+
+    return approve
+
+
+def pay(purse: Purse, invoice_raw: bytes, approve: Approve, purpose: bytes | None = None) -> tuple[Deal, bytes]:
+    """Pay an invoice that is approved; the payment's bytes, which the purse has journaled.
+
+    Raises:
+        TengeError: which guard refused; nothing was signed.
+    """
+    invoice = read_invoice(invoice_raw, purse.network)
+    acceptance.verified_certificate(invoice.certificate_raw, purse.knowledge())
+    approve(invoice)
+    bundle = purse.pay(invoice_raw, purpose)
+    payment_id = payment_id_of(bundle, purse.network)
+    return Deal(payment_id, invoice.certificate.account, invoice.amount_tiyn, is_confirmed=False), bundle
+
+
+def buy(purse: Purse, link: Carrier, approve: Approve, purpose: bytes | None = None) -> Deal:
+    """Pay over a link that goes both ways.
+
+    Raises:
+        Unreachable: the payment (``payment``) is signed, but no receipt for it came: it is pending.
+        TengeError: which guard refused; nothing was signed.
+    """
+    made: list[Deal] = []
+
+    def sign(invoice_raw: bytes) -> bytes:
+        deal, bundle = pay(purse, invoice_raw, approve, purpose)
+        made.append(deal)
+        return bundle
+
+    try:
+        exchange.as_payer(link, sign, lambda receipt: purse.finish(made[-1].payment_id, receipt), purse)
+    except TengeError as error:
+        if not made:
+            raise
+        raise Unreachable(
+            "signed but not confirmed, so it is pending: show the same bytes again, or sync",
+            payment=made[-1].payment_id,
+            reason=error.code,
+        ) from error
+    return Deal(made[-1].payment_id, made[-1].account, made[-1].amount_tiyn, is_confirmed=True)
+
+
+def finish(purse: Purse, receipt_raw: bytes) -> Sent:
+    """Take a receipt for whichever payment of this purse it names.
+
+    Raises:
+        FormError: not a receipt. NotOwner: for a payment that this purse did not make. BadSignature: not its payee's.
+    """
+    payload, _ = cose.open1(receipt_raw, Kind.PAYMENT_RECEIPT, purse.network)
+    named, _ = cbor.array(cbor.decode(payload), "receipt", 2)
+    payment_id = cbor.byte_string(named, "payment id", HASH_BYTES)
+    purse.finish(payment_id, receipt_raw)
+    return made_by(purse, payment_id)
+
+
+# --- payee -------------------------------------------------------------------------------------
+
+
+def take(purse: Purse, bundle: bytes) -> tuple[Deal, bytes]:
+    """Accept a payment; the receipt for its payer. Raises TengeError: as `Purse.accept`."""
+    receipt = purse.accept(bundle)
+    held = taken_by(purse, payment_id_of(bundle, purse.network))
+    return Deal(held.id, held.account, held.amount_tiyn, is_confirmed=False), receipt
+
+
+def sell(purse: Purse, link: Carrier, invoice: bytes) -> Deal:
+    """Be paid over a link that goes both ways. The money is here as soon as it is stored, confirmed or not.
+
+    Raises:
+        TengeError: why nothing was taken.
+    """
+    taken: list[Deal] = []
+
+    def accept(bundle: bytes) -> bytes:
+        deal, receipt = take(purse, bundle)
+        taken.append(deal)
+        return receipt
+
+    try:
+        exchange.as_payee(link, invoice, accept, purse)
+    except Unreachable:
+        if not taken:
+            raise
+        return taken[-1]
+    return Deal(taken[-1].payment_id, taken[-1].account, taken[-1].amount_tiyn, is_confirmed=True)
+
+
+# --- names -------------------------------------------------------------------------------------
+
+
+def payment_id_of(bundle: bytes, network: bytes) -> bytes:
+    """The id of the payment in a bundle. Raises FormError: not a bundle."""
+    return decode(PaymentBundle.decode(bundle).payment, network).id
+
+
+def made_by(purse: Purse, payment_id: bytes) -> Sent:
+    """A payment that this purse made. Raises NotOwner."""
+    return _held(purse.sent(), payment_id)
+
+
+def taken_by(purse: Purse, payment_id: bytes) -> Received:
+    """A payment that this purse took. Raises NotOwner."""
+    return _held(purse.received(), payment_id)
+
+
+def id_named(text: str, ids: Iterable[bytes]) -> bytes:
+    """The one of these ids whose hex digits begin so.
+
+    Raises:
+        Malformed: too few hex digits, or several begin so. NotOwner: none does.
+    """
+    wanted = text.strip().lower()
+    if len(wanted) < MIN_NAMED_ID_CHARS:
+        raise Malformed("too short to name a payment", found=text[:80], wanted=f"{MIN_NAMED_ID_CHARS} hex digits")
+    found = sorted({known for known in ids if known.hex().startswith(wanted)})
+    if not found:
+        raise NotOwner("this purse knows no such payment", payment=text[:80])
+    if len(found) > 1:
+        raise Malformed("several payments begin so: give more digits", found=text[:80])
+    return found[0]
+
+
+def purpose_named(purse: Purse, text: str | None) -> bytes | None:
+    """The id of a purpose that the purse knows, by its name or id.
+
+    Raises:
+        Malformed: none is called so, or several are.
+    """
+    if text is None:
+        return None
+    known = purse.definitions()
+    found = [purpose for purpose, definition in known.items() if text in (definition.name, purpose.hex())]
+    if len(found) != 1:
+        what = "several purposes are called so: give its id" if found else "this wallet knows no such purpose"
+        names = ", ".join(sorted({definition.name for definition in known.values()}))
+        raise Malformed(what, found=text[:80], known=names or "none")
+    return found[0]
+
+
+def _held(payments: list[T], payment_id: bytes) -> T:
+    for payment in payments:
+        if payment.id == payment_id:
+            return payment
+    raise NotOwner("this purse knows no such payment", payment=payment_id)
