@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from cbdc.errors import NotEnrolled
+from cbdc.errors import CertificateRevoked, NotEnrolled
 from cbdc.formats import certificates
 from cbdc.formats.certificates import Holder, Merchant, PurseLimits
 from cbdc.formats.ed25519 import SigningKey
@@ -16,7 +16,7 @@ from cbdc.messages.message import Body, build
 from cbdc.offline.documents import TrustList
 from cbdc.policy import DAY_S, Policy
 from cbdc.service.founding import Governor
-from wallet.customer import VALID_FOR_S, Customer
+from wallet.customer import VALID_FOR_S
 from wallet.port import LedgerPort
 from wallet.selection import Coin, Selection, pick
 
@@ -43,6 +43,20 @@ class Enrollee(Protocol):
     def purse_key(self) -> bytes: ...
 
     def install(self, wallet_certificate: bytes, purse_certificate: bytes, trust_list: bytes) -> None: ...
+
+
+class Returning(Protocol):
+    """A customer who comes with a new secure element."""
+
+    @property
+    def online_key(self) -> bytes: ...
+
+    @property
+    def purse_key(self) -> bytes: ...
+
+    def retired_keys(self) -> list[bytes]: ...
+
+    def install_purse(self, purse_certificate: bytes, trust_list: bytes) -> None: ...
 
 
 class BankDesk:
@@ -73,7 +87,18 @@ class BankDesk:
         customer.install(wallet, purse, port.trust_list())
         return receipt
 
-    def replace_purse(self, port: LedgerPort, customer: Customer, reference: str = "replaced") -> bytes:
+    def check_may_replace(self, port: LedgerPort, subject: str) -> None:
+        """Ask before a customer goes over to a new element: the ledger would refuse the certificate for it.
+
+        Raises:
+            CertificateRevoked: the account owes for a fork.
+        """
+        account = f"{self.name}/{subject}"
+        debt_tiyn = port.debt_tiyn(account)
+        if debt_tiyn:
+            raise CertificateRevoked("the account owes for a fork", account=account, debt_tiyn=debt_tiyn)
+
+    def replace_purse(self, port: LedgerPort, customer: Returning, reference: str = "replaced") -> bytes:
         """Certify the key of a customer's new element, then deny those that it replaces; the purse's certificate.
 
         The customer is who he was: his wallet's certificate on the ledger says it. May be repeated after a power cut.
@@ -81,7 +106,8 @@ class BankDesk:
         Raises:
             CertificateRevoked: the account owes for a fork, or its wallet is denied. NotEnrolled: nobody's customer.
         """
-        owner, key = customer.certificate(port), customer.element.public_key
+        owner, _ = certificates.unverified(port.certificate_bytes(customer.online_key), self.network)
+        key = customer.purse_key
         try:
             purse = port.certificate_bytes(key)
         except NotEnrolled:
@@ -91,7 +117,7 @@ class BankDesk:
         for retired in customer.retired_keys():
             if self._is_in_force(port, retired):
                 self.revoke(port, retired, reference)
-        customer.purse.install(purse, port.trust_list())
+        customer.install_purse(purse, port.trust_list())
         return purse
 
     def _certify(

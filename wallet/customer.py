@@ -121,6 +121,10 @@ class Customer(ReplaceableWallet):
         self.purse.install(purse_certificate, trust_list)
         self.vault.put("wallet", b"certificate", wallet_certificate)
 
+    def install_purse(self, purse_certificate: bytes, trust_list: bytes) -> None:
+        """Take the bank's certificate for a new element's key; the element checks it against the trust list."""
+        self.purse.install(purse_certificate, trust_list)
+
     def change_pin(self, old: str, new: str) -> None:
         """Give the secure element another PIN; where none was given it is the password. `open` asks for the new one.
 

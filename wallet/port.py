@@ -61,6 +61,9 @@ class LedgerPort(Protocol):
     def claims_tiyn(self, bank: str) -> int:
         """What a bank owes the offline pool."""
 
+    def debt_tiyn(self, account: str) -> int:
+        """What the purses of an account (``bank/subject``) owe for their forks."""
+
     def ledger_time_s(self) -> int:
         """Ledger time now."""
 
@@ -82,6 +85,7 @@ class QueriesPort:
         self.sync_certificate = queries.sync_certificate
         self.certificate_bytes = queries.certificate_bytes
         self.claims_tiyn = queries.claims_tiyn
+        self.debt_tiyn = queries.debt_tiyn
         self.ledger_time_s = queries.ledger_time_s
 
 

@@ -96,6 +96,9 @@ class RemotePort:
     def claims_tiyn(self, bank: str) -> int:
         return int(self._ask("claims_tiyn", bank))
 
+    def debt_tiyn(self, account: str) -> int:
+        return int(self._ask("debt_tiyn", account))
+
     def ledger_time_s(self) -> int:
         return int(self._ask("ledger_time_s"))
 

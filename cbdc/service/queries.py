@@ -167,6 +167,10 @@ class Queries:
             for purse, culprit in culprits
         ]
 
+    def debt_tiyn(self, account: str) -> int:
+        """What all purses of an account owe for their forks."""
+        return sum(fork.debt_tiyn for fork in self.forks() if fork.account == account)
+
     def forked_outputs(self) -> int:
         """How many offline outputs were spent more than once."""
         with self._lock:

@@ -108,6 +108,10 @@ LEDGER_CALLS: Final[dict[str, Call]] = {
         lambda value: cbor.text_up_to(value, "bank", MAX_NAME_CHARS),
         result=lambda value: cbor.unsigned(value, "claims", MAX_AMOUNT_TIYN),
     ),
+    "debt_tiyn": _plain(
+        lambda value: cbor.text_up_to(value, "account", 2 * MAX_NAME_CHARS + 1),
+        result=lambda value: cbor.unsigned(value, "debt", MAX_AMOUNT_TIYN),
+    ),
     "ledger_time_s": _plain(result=lambda value: cbor.time_s(value, "ledger time")),
 }
 """Everything a wallet may ask, as in `wallet.port.LedgerPort`; ``identity`` is network and origin."""

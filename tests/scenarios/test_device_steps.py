@@ -449,3 +449,39 @@ def test_a_debt_is_repaid_with_online_money_and_never_more_than_it_is() -> None:
         expect(owes={"wallet": "dana", "amount": "0"}),
     )
     assert failed(report) == []
+
+
+# --- a new purse -------------------------------------------------------------------------------
+
+
+def test_a_culprit_gets_no_new_purse_before_the_debt_is_paid_and_then_may_pay_again() -> None:
+    report = play(
+        step("clone", wallet="dana", as_="twin"),
+        EVERYBODY_OFFLINE,
+        pay("dana", "erlan", "300"),
+        pay("twin", "shop", "300"),
+        step("online", wallets=["dana", "erlan", "shop"]),
+        step("sync", wallets=["erlan", "shop", "dana"]),
+        step("expect", owes={"wallet": "dana", "amount": "200"}),
+        step("new_purse", wallet="dana", refused="certificate_revoked"),
+        step("repay", wallet="dana", amount="200"),
+        step("new_purse", wallet="dana"),
+        step("load", wallet="dana", amount="100"),
+        step("offline", wallets=["dana", "erlan"]),
+        pay("dana", "erlan", "60", as_="again"),
+        step("online", wallets=["dana", "erlan"]),
+        step("sync", wallets=["erlan", "dana"]),
+        step("expect", payment="again", status="settled"),
+        step("expect", wallet="dana", offline="40"),
+    )
+    assert failed(report) == []
+
+
+def test_a_wallet_without_debt_changes_its_purse_and_its_money_comes_home() -> None:
+    report = play(
+        step("new_purse", wallet="dana"),
+        step("expect", wallet="dana", online="1200", offline="0", marked={"meals": "200"}),
+        step("load", wallet="dana", amount="50"),
+        step("expect", wallet="dana", online="1150", offline="50"),
+    )
+    assert failed(report) == []

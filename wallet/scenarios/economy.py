@@ -246,11 +246,19 @@ class Economy:
         self._openings += 1
         return f"wallet {name} opened {self._openings}"
 
+    def replace_purse(self, device: Device) -> None:
+        """A new secure element for a device, whose key its bank certifies beside the old one, which it denies."""
+        bank = self.bank(device.spec.bank)
+        bank.check_may_replace(self.port, device.owner)
+        device.wallet.new_element(self._fresh_chance(device.name))
+        bank.replace_purse(self.port, device.wallet)
+
     def copy_device(self, device: Device, directory: Path, *, element: bool) -> None:
         """Copy a device's storage; with ``element`` its secure element too, which no sound element allows."""
         device.wallet.copy_storage(directory / "wallet.db")
         if element:
-            copy_storage(device.directory / "element.db", directory / "element.db")
+            name = device.wallet.element_file
+            copy_storage(device.directory / name, directory / name)
 
     def clone(self, name: str, as_name: str) -> None:
         """A broken secure element: a second device with everything of the first."""
@@ -269,7 +277,7 @@ class Economy:
     def open_copy(self, device: Device, directory: Path) -> tuple[Customer, SigningKey]:
         """A throw-away copy of a device for forging on, and the key of its opened element."""
         self.copy_device(device, directory, element=True)
-        opened = BrokenElement.open(directory / "element.db", PASSWORD)
+        opened = BrokenElement.open(directory / device.wallet.element_file, PASSWORD)
         key = opened.steal_key()
         opened.close()
         return Customer.open(directory, PASSWORD, clock=device.clock, element=BrokenElement), key

@@ -48,8 +48,7 @@ def check(economy: Economy, payments: Payments, step: Step) -> str:
     if "owes" in step.fields:
         owes: dict[str, Any] = step.fields["owes"]
         account = economy.account(str(owes["wallet"]))
-        debt_tiyn = sum(fork.debt_tiyn for fork in economy.queries.forks() if fork.account == account)
-        _same(held, f"{owes['wallet']} owes", debt_tiyn, str(owes["amount"]))
+        _same(held, f"{owes['wallet']} owes", economy.queries.debt_tiyn(account), str(owes["amount"]))
     if "payment" in step.fields:
         status = payments.status(step.text("payment"))
         if status != step.text("status"):

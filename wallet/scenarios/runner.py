@@ -243,8 +243,20 @@ class _Player:
 
     def repay(self, step: Step) -> str:
         device = self.economy.wallet(step.text("wallet"))
-        device.wallet.repay(device.wallet.purse_key, step.amount_tiyn())
+        owing = self._owing(device)
+        device.wallet.repay(owing, step.amount_tiyn())
         return f"{device.name} pays {_show(step)} of its debt"
+
+    def _owing(self, device: Device) -> bytes:
+        """The purse of a wallet that owes, an earlier one of it too; its own where none does."""
+        keys = [*device.wallet.retired_keys(), device.wallet.purse_key]
+        owing = {fork.purse_key for fork in self.economy.queries.forks() if fork.debt_tiyn}
+        return next((key for key in keys if key in owing), device.wallet.purse_key)
+
+    def new_purse(self, step: Step) -> str:
+        device = self.economy.device(step.text("wallet"))
+        self.economy.replace_purse(device)
+        return f"{device.name} has a new secure element, certified by {device.spec.bank}"
 
     # --- network -------------------------------------------------------------------------------
 
@@ -363,6 +375,7 @@ _ACTIONS: Final[dict[str, Callable[[_Player, Step], str]]] = {
     "load": _Player.load,
     "repay": _Player.repay,
     "unload": _Player.unload,
+    "new_purse": _Player.new_purse,
     "offline": _Player.offline,
     "online": _Player.online,
     "sync": _Player.sync,

@@ -14,7 +14,7 @@ from wallet.port import LedgerPort, LocalPort, Switch
 from wallet.scenarios.chance import SeededRandom
 from wallet.scenarios.setting.interface import Founding
 from wallet.scenarios.wallets import LocalWallet
-from wallet.scenarios.wallets.elements import SeededElements, element_chance
+from wallet.scenarios.wallets.elements import SeededElements
 
 
 class CrashPoint:
@@ -82,18 +82,18 @@ class OneProcess:
     def create_wallet(self, name: str, chance: str, clock: Callable[[], int]) -> LocalWallet:
         directory, network = self._founding.wallet_directory(name), self._founding.identity.network
         random, port = SeededRandom(self._founding.seed, chance), self._switch(name).port
-        wallet = LocalWallet.create(directory, network, clock, port, self._elements(random), random)
+        wallet = LocalWallet.create(directory, network, clock, port, self._elements, random)
         self._wallets.append(wallet)
         return wallet
 
     def open_wallet(self, name: str, chance: str, clock: Callable[[], int]) -> LocalWallet:
         random, port = SeededRandom(self._founding.seed, chance), self._switch(name).port
-        wallet = LocalWallet.open(self._founding.wallet_directory(name), clock, port, self._elements(random), random)
+        wallet = LocalWallet.open(self._founding.wallet_directory(name), clock, port, self._elements, random)
         self._wallets.append(wallet)
         return wallet
 
     def _elements(self, random: SeededRandom) -> ElementMaker:
-        return self._element or SeededElements(random.another(element_chance(random.name)))
+        return self._element or SeededElements(random)
 
     def _switch(self, name: str) -> Switch:
         return self._switches.setdefault(name, Switch(lambda: self.port))

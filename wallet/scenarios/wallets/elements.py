@@ -17,16 +17,16 @@ from wallet.scenarios.chance import SeededRandom
 from wallet.vault import KdfCost
 
 
-def element_chance(chance: str) -> str:
+def _element_chance(chance: str) -> str:
     """The name of an element's random numbers beside its wallet's."""
     return f"{chance} element"
 
 
 class SeededElements:
-    """Makes and opens elements in this process."""
+    """Makes and opens elements in this process; ``random`` is their wallet's chance."""
 
     def __init__(self, random: SeededRandom) -> None:
-        self._random = random
+        self._random = random.another(_element_chance(random.name))
 
     def create(
         self,
@@ -50,10 +50,10 @@ class SeededElementProcess(ElementProcess):
 
 
 class SeededElementProcesses:
-    """Makes and opens elements in processes of their own."""
+    """Makes and opens elements in processes of their own; ``random`` is their wallet's chance."""
 
     def __init__(self, random: SeededRandom) -> None:
-        self._arguments = (str(random.seed), random.name)
+        self._arguments = (str(random.seed), _element_chance(random.name))
 
     def create(
         self,

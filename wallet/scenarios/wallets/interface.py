@@ -43,6 +43,13 @@ class PlayedWallet(Protocol):
 
     def sync(self) -> SyncReport: ...
 
+    def new_element(self, chance: str) -> None:
+        """Go over to a new secure element, whose key comes from ``chance``."""
+
+    def retired_keys(self) -> list[bytes]: ...
+
+    def install_purse(self, purse_certificate: bytes, trust_list: bytes) -> None: ...
+
     # --- between two purses --------------------------------------------------------------------
 
     def invoice(self, amount_tiyn: int, lines: tuple[Line, ...]) -> bytes: ...
@@ -76,6 +83,10 @@ class PlayedWallet(Protocol):
     def receipts(self) -> list[tuple[bytes, Receipt]]: ...
 
     # --- the device ----------------------------------------------------------------------------
+
+    @property
+    def element_file(self) -> str:
+        """The name of the secure element's file in the wallet's directory."""
 
     def copy_storage(self, path: Path) -> None:
         """A copy of ``wallet.db``: never of the secure element."""

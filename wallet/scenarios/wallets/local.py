@@ -21,12 +21,19 @@ from wallet.vault import QUICK_KDF
 PASSWORD: Final = "scenario"  # noqa: S105 - protects nothing: a scenario's wallets live for one run
 
 
+Elements = Callable[[SeededRandom], ElementMaker]
+"""Who makes and opens the secure element of a wallet with this chance."""
+
+
 class LocalWallet:
     """A `Customer` with its way to the ledger; ``port`` raises Unreachable while the network is cut."""
 
-    def __init__(self, customer: Customer, port: Callable[[], LedgerPort], random: SeededRandom) -> None:
+    def __init__(
+        self, customer: Customer, port: Callable[[], LedgerPort], elements: Elements, random: SeededRandom
+    ) -> None:
         self.customer = customer
         self._port = port
+        self._elements = elements
         self._random = random
 
     @classmethod
@@ -36,14 +43,15 @@ class LocalWallet:
         network: bytes,
         clock: Callable[[], int],
         port: Callable[[], LedgerPort],
-        element: ElementMaker,
+        elements: Elements,
         random: SeededRandom,
     ) -> LocalWallet:
         """Make a wallet in a new directory."""
+        element = elements(random)
         customer = Customer.create(
             directory, PASSWORD, network, clock=clock, element=element, cost=QUICK_KDF, random=random
         )
-        return cls(customer, port, random)
+        return cls(customer, port, elements, random)
 
     @classmethod
     def open(
@@ -51,12 +59,12 @@ class LocalWallet:
         directory: Path,
         clock: Callable[[], int],
         port: Callable[[], LedgerPort],
-        element: ElementMaker,
+        elements: Elements,
         random: SeededRandom,
     ) -> LocalWallet:
         """Open a wallet that is there."""
-        customer = Customer.open(directory, PASSWORD, clock=clock, element=element, random=random)
-        return cls(customer, port, random)
+        customer = Customer.open(directory, PASSWORD, clock=clock, element=elements(random), random=random)
+        return cls(customer, port, elements, random)
 
     @property
     def online_key(self) -> bytes:
@@ -94,6 +102,18 @@ class LocalWallet:
 
     def sync(self) -> SyncReport:
         return self.customer.sync(self._port())
+
+    def new_element(self, chance: str) -> None:
+        random = self._random.another(chance)
+        self.customer.replace_element(
+            self._port(), PASSWORD, element=self._elements(random), cost=QUICK_KDF, random=random
+        )
+
+    def retired_keys(self) -> list[bytes]:
+        return self.customer.retired_keys()
+
+    def install_purse(self, purse_certificate: bytes, trust_list: bytes) -> None:
+        self.customer.install_purse(purse_certificate, trust_list)
 
     # --- between two purses --------------------------------------------------------------------
 
@@ -142,6 +162,10 @@ class LocalWallet:
         return self.customer.receipts()
 
     # --- the device ----------------------------------------------------------------------------
+
+    @property
+    def element_file(self) -> str:
+        return self.customer.element_path.name
 
     def copy_storage(self, path: Path) -> None:
         self.customer.vault.copy_to(path)

@@ -80,6 +80,19 @@ class WalletProcess:
         report: SyncReport = self._ask("sync")
         return report
 
+    def new_element(self, chance: str) -> None:
+        self._ask("new_element", chance)
+
+    def retired_keys(self) -> list[bytes]:
+        return list(self._ask("retired_keys"))
+
+    def install_purse(self, purse_certificate: bytes, trust_list: bytes) -> None:
+        self._ask("install_purse", purse_certificate, trust_list)
+
+    @property
+    def element_file(self) -> str:
+        return str(self._ask("element_file"))
+
     def invoice(self, amount_tiyn: int, lines: tuple[Line, ...]) -> bytes:
         return bytes(self._ask("invoice", amount_tiyn, lines_fields(lines)))
 
