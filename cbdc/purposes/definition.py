@@ -10,8 +10,7 @@ from cbdc.formats import cbor
 from cbdc.formats.ed25519 import PUBLIC_KEY_BYTES
 from cbdc.limits import MAX_NAME_CHARS, MAX_TITLE_CHARS
 from cbdc.purposes.conditions import Condition, Payment, from_cbor
-
-LANGUAGES = ("en", "kk", "ru")
+from cbdc.purposes.words import LANGUAGES, Phrase, say
 
 
 class MarkRule(Enum):
@@ -63,12 +62,27 @@ class Definition:
         """Allow the payment or say which condition refuses it.
 
         Raises:
-            PurposeRefused: with the condition, what it found and what it wanted.
+            PurposeRefused: with the condition, what it found and what it wanted (as phrases: see `explain_refusal`).
         """
         refusal = self.condition.refuses(payment)
         if refusal is not None:
             facts = {"condition": refusal.condition, "found": refusal.found, "wanted": refusal.wanted}
             raise PurposeRefused(f"{self.titles[0]}: not allowed here", purpose=self.name, **facts)
+
+    def title(self, language: str) -> str:
+        """The title in one of `LANGUAGES`."""
+        return self.titles[LANGUAGES.index(language)]
+
+    def explain(self, language: str) -> str:
+        """What the conditions ask for, in one of `LANGUAGES`."""
+        return say(self.condition.wants(), language)
+
+    def explain_refusal(self, payment: Payment, language: str) -> str | None:
+        """Which condition refuses the payment and why, in one of `LANGUAGES`; None if all allow it."""
+        refusal = self.condition.refuses(payment)
+        if refusal is None:
+            return None
+        return say(Phrase("refused", (self.title(language), refusal.found, refusal.wanted)), language)
 
     def check_open(self, time_s: int) -> None:
         """Marked tokens move only before the purpose's expiry.

@@ -83,4 +83,5 @@ def payment_facts(payer: str, payee: str, certificate: Certificate | None, amoun
         payee_kato=merchant.kato if merchant else None,
         amount_tiyn=amount_tiyn,
         time_s=time_s,
+        payee_tier=certificate.tier if certificate else None,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -13,6 +14,8 @@ from cbdc.limits import (
     MAX_CONDITION_LIST,
     MAX_CONDITION_NODES,
     MAX_NAME_CHARS,
+    MAX_SMALL,
+    MAX_TIME_S,
 )
 from cbdc.purposes.conditions import (
     After,
@@ -20,22 +23,29 @@ from cbdc.purposes.conditions import (
     Any,
     Before,
     Condition,
+    Hours,
     Not,
     Payee,
     PayeeKato,
     PayeeMcc,
+    PayeeTier,
+    Payer,
     Payment,
     PerPayment,
     from_cbor,
 )
+from cbdc.purposes.conditions.time import local_day_and_minute, show_time
 from tests.support import NOW_S
 
-PAYMENT = Payment("altyn/aida", "altyn/canteen", "5812", "750000000", 500, NOW_S)
-PERSON = replace(PAYMENT, payee_mcc=None, payee_kato=None)
+PAYMENT = Payment("altyn/aida", "altyn/canteen", "5812", "750000000", 500, NOW_S, 2)
+PERSON = replace(PAYMENT, payee_mcc=None, payee_kato=None, payee_tier=None)
 YES, NO = PerPayment(500), PerPayment(499)
 
 ALLOWED: dict[str, Condition] = {
     "payee": Payee(("altyn/bolat", "altyn/canteen")),
+    "payer": Payer(("altyn/aida", "altyn/bolat")),
+    "tier": PayeeTier((2, 3)),
+    "always": Hours((0, 1, 2, 3, 4, 5, 6), 0, 24 * 60),
     "category": PayeeMcc(("5411", "5812")),
     "region": PayeeKato(("750000000",)),
     "region by prefix": PayeeKato(("10", "75")),
@@ -49,6 +59,8 @@ ALLOWED: dict[str, Condition] = {
 }
 REFUSED: dict[str, tuple[Condition, str]] = {
     "payee": (Payee(("altyn/bolat", "kumis/canteen")), "payee"),
+    "payer": (Payer(("altyn/bolat",)), "payer"),
+    "tier": (PayeeTier((1, 3)), "payee_tier"),
     "category": (PayeeMcc(("5411", "5813")), "payee_mcc"),
     "region": (PayeeKato(("71", "7500001")), "payee_kato"),
     "amount": (NO, "per_payment"),
@@ -82,6 +94,8 @@ def test_refuses(case: str) -> None:
     [
         PayeeMcc(("5812",)),
         PayeeKato(("75",)),
+        PayeeTier((2,)),
+        Not(PayeeTier((1,))),
         Not(PayeeMcc(("5813",))),
         Not(PayeeKato(("10",))),
         Not(Not(PayeeMcc(("5812",)))),
@@ -111,8 +125,48 @@ def test_all_is_decided_by_any_that_refuses_knowingly(conditions: tuple[Conditio
 def test_any_explains_every_way() -> None:
     refusal = Any((NO, Payee(("altyn/bolat",)))).refuses(PAYMENT)
     assert refusal is not None
-    assert refusal.found == "per_payment: 5.00; payee: altyn/canteen"
-    assert refusal.wanted == "per_payment: at most 4.99 or payee: altyn/bolat"
+    assert str(refusal.found) == "5.00 tenge in one payment; payee altyn/canteen"
+    assert str(refusal.wanted) == "at most 4.99 tenge in one payment, or payee altyn/bolat"
+
+
+# --- weekly hours ------------------------------------------------------------------------------
+
+SATURDAY_S = 1_767_985_200  # 2026-01-10T00:00:00+05:00
+"""Midnight in Almaty between Friday and Saturday."""
+
+
+def at(time_s: int, condition: Condition) -> bool:
+    return condition.refuses(replace(PAYMENT, time_s=time_s)) is None
+
+
+def test_hours_begin_and_end_to_the_second() -> None:
+    saturday = Hours((5,), 8 * 60, 18 * 60)
+    start_s, end_s = SATURDAY_S + 8 * 3600, SATURDAY_S + 18 * 3600
+    assert [at(time_s, saturday) for time_s in (start_s - 1, start_s, end_s - 1, end_s)] == [False, True, True, False]
+    assert not at(start_s + 86_400, saturday)
+    assert at(start_s + 7 * 86_400, saturday)
+
+
+def test_the_day_changes_at_midnight_in_almaty() -> None:
+    friday, saturday = Hours((4,), 0, 24 * 60), Hours((5,), 0, 24 * 60)
+    assert [at(SATURDAY_S - 1, friday), at(SATURDAY_S, friday)] == [True, False]
+    assert [at(SATURDAY_S - 1, saturday), at(SATURDAY_S, saturday)] == [False, True]
+
+
+@pytest.mark.parametrize("time_s", [0, 1, SATURDAY_S, NOW_S, 951_782_400, MAX_TIME_S])
+def test_weekday_and_minute_are_the_calendars(time_s: int) -> None:
+    local = datetime(1970, 1, 1, 5, tzinfo=UTC) + timedelta(seconds=min(time_s, MAX_TIME_S - 5 * 3600))
+    if time_s != MAX_TIME_S:
+        assert local_day_and_minute(time_s) == (local.weekday(), local.hour * 60 + local.minute)
+    assert show_time(time_s) == local.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def test_evaluation_is_total_at_the_ends_of_time() -> None:
+    for time_s in (0, MAX_TIME_S):
+        for condition in (After(time_s), Before(time_s), Hours((0,), 0, 1), Not(Hours((0,), 0, 1))):
+            payment = replace(PAYMENT, time_s=MAX_TIME_S - time_s)
+            refusal = condition.refuses(payment)
+            assert refusal is None or str(refusal.wanted)
 
 
 # --- the canonical form ------------------------------------------------------------------------
@@ -138,6 +192,10 @@ def test_lists_are_written_sorted_and_distinct() -> None:
         ["payee", ["a", "a"]],
         ["payee_mcc", ["5814", "5812"]],
         ["payee_kato", ["75", "75"]],
+        ["payer", ["b", "a"]],
+        ["payee_tier", [2, 1]],
+        ["hours", [[1, 0], 0, 60]],
+        ["hours", [[1, 1], 0, 60]],
         ["all", [["per_payment", 5], ["payee", ["a"]]]],
         ["any", [["per_payment", 6], ["per_payment", 5]]],
         ["not", ["payee", ["b", "a"]]],
@@ -170,6 +228,18 @@ def test_another_order_is_refused(value: object) -> None:
         (Malformed, ["payee_kato", ["7"]]),
         (TooLarge, ["payee_kato", ["7500000000"]]),
         (Malformed, ["payee_kato", [75]]),
+        (Malformed, ["payer", []]),
+        (Malformed, ["payee_tier", []]),
+        (Malformed, ["payee_tier", ["1"]]),
+        (Malformed, ["payee_tier", [True]]),
+        (TooLarge, ["payee_tier", [MAX_SMALL + 1]]),
+        (Malformed, ["hours", [[], 0, 60]]),
+        (TooLarge, ["hours", [[7], 0, 60]]),
+        (TooLarge, ["hours", [[0], 0, 1441]]),
+        (TooLarge, ["hours", [[0], 1440, 1440]]),
+        (Malformed, ["hours", [[0], 60, 60]]),
+        (Malformed, ["hours", [[0], 61, 60]]),
+        (Malformed, ["hours", [[0], 60]]),
         (Malformed, ["per_payment", -1]),
         (Malformed, ["per_payment", 1.0]),
         (Malformed, ["per_payment", True]),

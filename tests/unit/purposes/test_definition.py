@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 
 import pytest
@@ -58,12 +59,30 @@ def test_a_refusal_explains_itself() -> None:
     MEALS.check(PAYMENT)
     with pytest.raises(PurposeRefused, match="Meals") as caught:
         MEALS.check(replace(PAYMENT, amount_tiyn=501))
-    assert caught.value.values == {
+    facts = {name: str(value) for name, value in caught.value.values.items()}
+    assert facts == {
         "purpose": "meals",
         "condition": "per_payment",
-        "found": "5.01",
-        "wanted": "at most 5.00",
+        "found": "5.01 tenge in one payment",
+        "wanted": "at most 5.00 tenge in one payment",
     }
+    assert pickle.loads(pickle.dumps(caught.value)).values == caught.value.values
+
+
+@pytest.mark.parametrize(
+    ("language", "wants", "refused"),
+    [
+        ("en", "at most 5.00 tenge", "Meals: not allowed here. Found: 5.01 tenge in one payment. Wanted: at most 5.00"),
+        ("kk", "бір төлемде ең көбі 5.00", "Tamaq: бұл жерде төлеуге болмайды. Бары: бір төлемде 5.01 теңге. Керегі:"),
+        ("ru", "не больше 5.00 тенге", "Obedy: здесь платить нельзя. Есть: 5.01 тенге одним платежом. Нужно: не"),
+    ],
+)
+def test_it_explains_itself_in_every_language(language: str, wants: str, refused: str) -> None:
+    assert MEALS.explain(language).startswith(wants)
+    assert MEALS.explain_refusal(PAYMENT, language) is None
+    said = MEALS.explain_refusal(replace(PAYMENT, amount_tiyn=501), language)
+    assert said is not None
+    assert said.startswith(refused)
 
 
 def test_open_until_the_expiry() -> None:

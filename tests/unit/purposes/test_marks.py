@@ -113,5 +113,11 @@ def test_the_facts_of_a_merchant() -> None:
     shop = world.customer("shop", merchant=Merchant("990140000383", "5411", "75"), enrol=False)
     certificate = shop.certificate(world.network)
     assert payment_facts("altyn/aida", "altyn/shop", certificate, 5, NOW_S) == Payment(
-        payer="altyn/aida", payee="altyn/shop", payee_mcc="5411", payee_kato="75", amount_tiyn=5, time_s=NOW_S
+        payer="altyn/aida",
+        payee="altyn/shop",
+        payee_mcc="5411",
+        payee_kato="75",
+        amount_tiyn=5,
+        time_s=NOW_S,
+        payee_tier=1,
     )

@@ -1,0 +1,68 @@
+"""All of, any of, not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from cbdc.formats import cbor
+from cbdc.purposes.conditions.base import Condition, Payment, Refusal
+from cbdc.purposes.words import Phrase
+
+
+@dataclass(frozen=True, slots=True)
+class All:
+    """Every condition must allow; refuses with the first reason, and is as decided as any of them."""
+
+    conditions: tuple[Condition, ...]
+
+    def refuses(self, payment: Payment) -> Refusal | None:
+        refusals = [refusal for condition in self.conditions if (refusal := condition.refuses(payment))]
+        return replace(refusals[0], decided=any(refusal.decided for refusal in refusals)) if refusals else None
+
+    def wants(self) -> Phrase:
+        return Phrase("all", tuple(condition.wants() for condition in self.conditions))
+
+    def to_cbor(self) -> cbor.Value:
+        return ["all", sorted((c.to_cbor() for c in self.conditions), key=cbor.encode)]
+
+
+@dataclass(frozen=True, slots=True)
+class Any:
+    """At least one condition must allow; refuses with all the reasons."""
+
+    conditions: tuple[Condition, ...]
+
+    def refuses(self, payment: Payment) -> Refusal | None:
+        refusals = []
+        for condition in self.conditions:
+            refusal = condition.refuses(payment)
+            if refusal is None:
+                return None
+            refusals.append(refusal)
+        found = Phrase("both", tuple(refusal.found for refusal in refusals))
+        return Refusal("any", found, self.wants(), all(refusal.decided for refusal in refusals))
+
+    def wants(self) -> Phrase:
+        return Phrase("any", tuple(condition.wants() for condition in self.conditions))
+
+    def to_cbor(self) -> cbor.Value:
+        return ["any", sorted((c.to_cbor() for c in self.conditions), key=cbor.encode)]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """The condition must refuse, and know what it refuses."""
+
+    condition: Condition
+
+    def refuses(self, payment: Payment) -> Refusal | None:
+        refusal = self.condition.refuses(payment)
+        if refusal is None:
+            return Refusal("not", self.condition.wants(), self.wants())
+        return None if refusal.decided else Refusal("not", refusal.found, self.wants(), decided=False)
+
+    def wants(self) -> Phrase:
+        return Phrase("not", (self.condition.wants(),))
+
+    def to_cbor(self) -> cbor.Value:
+        return ["not", self.condition.to_cbor()]
