@@ -7,7 +7,7 @@ answer is given from here, so nobody learns of anything that is not durable yet.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import chain
 from typing import Final
 
@@ -17,6 +17,7 @@ from cbdc.log import entries, merkle
 from cbdc.messages import bodies
 from cbdc.messages.message import Body, Verified
 from cbdc.service.groups import Decided, Submission
+from cbdc.service.horizon import Horizon
 from cbdc.service.verifiers import Outcome
 from cbdc.service.writer import Writer
 from cbdc.state.records import Table
@@ -33,10 +34,10 @@ _AHEAD: Final = 1
 class Decider:
     """Decides groups in order. ``reader`` is a connection of its own, which sees only what is committed."""
 
-    def __init__(self, reader: SqliteStore, writer: Writer, clock: Callable[[], int]) -> None:
+    def __init__(self, reader: SqliteStore, writer: Writer, horizon: Horizon) -> None:
         self._reader = reader
         self._writer = writer
-        self._clock = clock
+        self._horizon = horizon
         self._in_flight: deque[tuple[Decided, Layer]] = deque()
         self._generation = writer.generation
         self._head = writer.committed
@@ -45,14 +46,22 @@ class Decider:
         """Apply a group on top of all groups before it; every submitter's answer is prepared, none is given.
 
         The outcomes may come some at a time, in order: what is verified is decided while the rest is being verified.
-        If they cannot be had to the end, the group has not happened.
+        If they cannot be had to the end, the group has not happened. Else whoever wrote it or gave it up tells the
+        horizon so.
         """
         self._settle_in_flight()
+        time_s = self._horizon.begin(self._head.time_s)
+        try:
+            return self._apply_all(submissions, outcomes, time_s)
+        except BaseException:
+            self._horizon.end(time_s)
+            raise
+
+    def _apply_all(self, submissions: list[Submission], outcomes: Iterable[list[Outcome]], time_s: int) -> Decided:
         below = self._in_flight[-1][1] if self._in_flight else None
         prefetched: dict[Key, bytes | None] = {}
         view = Overlay(self._reader, prefetched, below)
         view.ledger_time_s = self._head.time_s
-        time_s = max(self._clock(), self._head.time_s)
         decided = Decided(self._generation, time_s, self._head.books)
         work = _Work(view, decided, self._head.size)
         waiting = iter(submissions)

@@ -27,6 +27,7 @@ from cbdc.log.receipts import Receipt
 from cbdc.service import verifiers
 from cbdc.service.decider import Decider
 from cbdc.service.groups import Decided, Group, Submission
+from cbdc.service.horizon import Horizon
 from cbdc.service.verifiers import Verifier
 from cbdc.service.writer import Faults, Identity, LedgerDied, Writer
 from cbdc.store.sqlite import SqliteStore
@@ -55,7 +56,8 @@ class Ledger:
         self._verifier = verifier or verifiers.threads()
         self._writer = Writer(store, identity, faults)
         self._reader = SqliteStore.read(store.path, caching=True)
-        self._decider = Decider(self._reader, self._writer, clock)
+        self.horizon = Horizon(clock)
+        self._decider = Decider(self._reader, self._writer, self.horizon)
         self._submissions: queue.SimpleQueue[Submission | None] = queue.SimpleQueue()
         self._groups: queue.Queue[Group | None] = queue.Queue(_GROUPS_AHEAD)
         self._decided: queue.Queue[tuple[Decided, int] | None] = queue.Queue()
@@ -195,6 +197,7 @@ class Ledger:
             except Exception as error:  # noqa: BLE001 - whatever it is, the submitters learn of it
                 decided.refuse_all(_typed(error, "the group could not be committed"))
             finally:
+                self.horizon.end(decided.time_s)
                 decided.written.set()
                 self._release(size)
 

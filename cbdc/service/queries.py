@@ -12,6 +12,7 @@ from cbdc.formats.certificates import Certificate
 from cbdc.offline.documents import LoadCertificate, SyncCertificate, TrustList
 from cbdc.policy import Policy
 from cbdc.purposes.definition import Definition
+from cbdc.service.horizon import Horizon
 from cbdc.service.writer import Identity
 from cbdc.state.records import (
     BankReserve,
@@ -42,12 +43,18 @@ class Fork:
 
 
 class Queries:
-    """Reads on a connection of its own, so that nothing uncommitted is ever answered."""
+    """Reads on a connection of its own, so that nothing uncommitted is ever answered.
 
-    def __init__(self, store: SqliteStore, identity: Identity, clock: Callable[[], int]) -> None:
+    Beside a running ledger it shares its ``horizon``; without that no list may be asked for while a ledger decides.
+    """
+
+    def __init__(
+        self, store: SqliteStore, identity: Identity, clock: Callable[[], int], horizon: Horizon | None = None
+    ) -> None:
         self._store = store
         self._identity = identity
         self._clock = clock
+        self._horizon = horizon or Horizon(clock)
         self._lock = threading.Lock()
 
     def close(self) -> None:
@@ -92,11 +99,12 @@ class Queries:
     def trust_list(self) -> bytes:
         """A trust list as of now, signed by the operator."""
         with self._lock:
+            # the number first: what is committed while the state is being read may be on the list, and has no later one
+            number_s = self._horizon.list_time_s(self._store.stored_ledger_time_s())
             participants = [Participant.decode(value) for _, value in self._store.records(Table.PARTICIPANT)]
             denied = [key[1] for key, _ in self._store.records(Table.DENIED)]
-            now_s = max(self._clock(), self._store.stored_ledger_time_s())
         return TrustList.sign(
-            now_s,
+            number_s,
             [participant.der for participant in participants if not participant.dismissed_at_s],
             denied,
             self._identity.operator,
