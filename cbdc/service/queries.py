@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from cbdc.errors import NotEnrolled
 from cbdc.formats.certificates import Certificate
+from cbdc.limits import MAX_LEDGER_PAGE_BYTES
 from cbdc.offline.documents import LoadCertificate, SyncCertificate, TrustList
 from cbdc.policy import Policy
 from cbdc.purposes.definition import Definition
@@ -30,6 +31,7 @@ from cbdc.store.sqlite import SqliteStore
 from cbdc.transition.draft import parsed_certificate, parsed_definition, parsed_policy
 
 R = TypeVar("R", bound=Record)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,14 @@ class Fork:
     excess_tiyn: int
     debt_tiyn: int
     purse_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Some of what was asked for, by name and in order, and whether there is more behind it."""
+
+    found: dict[bytes, T]
+    has_more: bool
 
 
 class Queries:
@@ -93,6 +103,23 @@ class Queries:
         """Ledger time now: the clock's, never before the last entry."""
         with self._lock:
             return max(self._clock(), self._store.stored_ledger_time_s())
+
+    # --- a page at a time ----------------------------------------------------------------------
+
+    def tokens_after(self, owners: Iterable[bytes], after: bytes) -> Page[Token]:
+        """As `tokens_of`, owner by owner; the first owner's only behind ``after``."""
+        with self._lock:
+            return _page(self._store.owned(Table.TOKEN, dict.fromkeys(owners), after), Token.decode)
+
+    def offline_after(self, owners: Iterable[bytes], after: bytes) -> Page[OfflineToken]:
+        """As `offline_of`, in the same way."""
+        with self._lock:
+            return _page(self._store.owned(Table.OFFLINE, dict.fromkeys(owners), after), OfflineToken.decode)
+
+    def purposes_after(self, after: bytes) -> Page[Definition]:
+        """As `purposes`, those behind the id ``after``."""
+        with self._lock:
+            return _page(self._store.records_after(Table.PURPOSE, after), parsed_definition)
 
     # --- trust ---------------------------------------------------------------------------------
 
@@ -216,3 +243,15 @@ class Queries:
     def _record(self, kind: type[R], table: Table, name: bytes) -> R | None:
         value = self._value(table, name)
         return None if value is None else kind.decode(value)
+
+
+def _page(rows: Iterable[tuple[bytes, bytes]], read: Callable[[bytes], T]) -> Page[T]:
+    """As many (name, value) as fit one answer, one at least."""
+    found: dict[bytes, T] = {}
+    size_bytes = 0
+    for name, value in rows:
+        size_bytes += len(name) + len(value)
+        if found and size_bytes > MAX_LEDGER_PAGE_BYTES:
+            return Page(found, has_more=True)
+        found[name] = read(value)
+    return Page(found, has_more=False)
