@@ -114,6 +114,10 @@ MAX_CONDITION_NODES: Final = 64
 MAX_CONDITION_LIST: Final = 256
 """Evaluation is one pass over the nodes; these bound it to some tens of microseconds."""
 
+MAX_DEFINITION_BYTES: Final = 32 * 1024
+"""One purpose, encoded: the depth, nodes and lists above would allow nearly a megabyte, and every wallet keeps every
+purpose. This is a thousand merchants by name; more of them are what categories and regions are for."""
+
 # --- devices -----------------------------------------------------------------------------------
 
 MAX_PAYLOAD_TEXT_CHARS: Final = 64 * 1024
@@ -159,7 +163,10 @@ MAX_LEDGER_REQUEST_BYTES: Final = MAX_MESSAGE_BYTES + 4096
 """One request to a ledger: the largest is a message to be submitted."""
 
 MAX_LEDGER_ANSWER_BYTES: Final = 1 << 24
-"""One answer: some 100 000 tokens of one wallet, or a trust list with all that it denies."""
+"""One answer: far above a page of tokens or a trust list with all that it denies."""
+
+MAX_LEDGER_PAGE_BYTES: Final = 1 << 20
+"""Tokens or purposes in one answer; who has more asks on. So no number of them makes an answer too long."""
 
 MAX_OWNERS: Final = 1000
 """Keys in one question about tokens: a wallet that takes a new key every day for years."""

@@ -9,12 +9,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from cbdc.errors import Unreachable, WrongNetwork
+from cbdc.errors import Malformed, Unreachable, WrongNetwork
 from cbdc.formats.calls import read_answer, request
 from cbdc.limits import LEDGER_ANSWER_S, MAX_LEDGER_ANSWER_BYTES
 from cbdc.log.receipts import Receipt
 from cbdc.policy import Policy
 from cbdc.purposes.definition import Definition
+from cbdc.service.queries import Page
 from cbdc.service.stream import receive_frame, send_frame
 from cbdc.service.wire import LEDGER_CALLS
 from cbdc.state.records import OfflineToken, Token
@@ -68,13 +69,20 @@ class RemotePort:
         return policy
 
     def purposes(self) -> dict[bytes, Definition]:
-        return dict(self._ask("purposes"))
+        found: dict[bytes, Definition] = {}
+        page = self._page("purposes_after", b"")
+        while page.has_more:
+            if max(page.found) in found:
+                raise Malformed("a page that does not go on behind the last one", call="purposes_after")
+            found |= page.found
+            page = self._page("purposes_after", max(page.found))
+        return found | page.found
 
     def tokens_of(self, owners: Iterable[bytes]) -> dict[bytes, Token]:
-        return dict(self._ask("tokens_of", list(owners)))
+        return self._all_of("tokens_after", owners)
 
     def offline_of(self, owners: Iterable[bytes]) -> dict[bytes, OfflineToken]:
-        return dict(self._ask("offline_of", list(owners)))
+        return self._all_of("offline_after", owners)
 
     def offline_token(self, outpoint: bytes) -> OfflineToken | None:
         token: OfflineToken | None = self._ask("offline_token", outpoint)
@@ -101,6 +109,29 @@ class RemotePort:
 
     def ledger_time_s(self) -> int:
         return int(self._ask("ledger_time_s"))
+
+    # --- page by page --------------------------------------------------------------------------
+
+    def _all_of(self, name: str, owners: Iterable[bytes]) -> dict[bytes, Any]:
+        """All tokens of these owners: each page goes on behind the last token of the one before, at its owner."""
+        left = list(dict.fromkeys(owners))
+        found: dict[bytes, Any] = {}
+        page = self._page(name, left, b"")
+        while page.has_more:
+            last, token = list(page.found.items())[-1]
+            if last in found or token.owner not in left:
+                raise Malformed("a page that does not go on behind the last one", call=name)
+            found |= page.found
+            left = left[left.index(token.owner) :]
+            page = self._page(name, left, last)
+        return found | page.found
+
+    def _page(self, name: str, *arguments: Any) -> Page[Any]:
+        """One page. Raises Malformed: there is to be more, but nothing that comes before it."""
+        page: Page[Any] = self._ask(name, *arguments)
+        if page.has_more and not page.found:
+            raise Malformed("an empty page with more behind it", call=name)
+        return page
 
     # --- one call ------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from cbdc.formats.ed25519 import SigningKey
 from cbdc.formats.hashing import tagged
 from cbdc.formats.kinds import Kind
 from cbdc.formats.tokens import Output
-from cbdc.limits import MAX_MESSAGE_BYTES
+from cbdc.limits import MAX_DEFINITION_BYTES, MAX_MESSAGE_BYTES
 from cbdc.messages import bodies
 from cbdc.purposes.definition import Definition
 
@@ -126,7 +126,8 @@ def decode(raw: bytes, network: bytes, *, max_bytes: int = MAX_MESSAGE_BYTES) ->
         raise Malformed("not a message for the ledger", kind=signed.kind.value)
     if bool(signed.signatures) is (signed.kind in _UNSIGNED):
         raise Malformed("wrong number of signatures", kind=signed.kind.value, found=len(signed.signatures))
-    body = reader(cbor.decode(signed.payload, max_bytes=max_bytes))
+    limit_bytes = MAX_DEFINITION_BYTES if signed.kind is Kind.PURPOSE else max_bytes
+    body = reader(cbor.decode(signed.payload, max_bytes=limit_bytes))
     parts: tuple[Message, ...] = ()
     certificates: tuple[Certificate, ...] = ()
     checks = tuple(cose.checks(signed, network))

@@ -6,25 +6,31 @@ answer is given from here, so nobody learns of anything that is not durable yet.
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import chain
 from typing import Final
 
-from cbdc.errors import InvariantViolation, TengeError
+from cbdc.errors import InvariantViolation, TengeError, Unreachable
 from cbdc.formats.tokens import outpoint
 from cbdc.log import entries, merkle
 from cbdc.messages import bodies
 from cbdc.messages.message import Body, Verified
 from cbdc.service.groups import Decided, Submission
+from cbdc.service.horizon import Horizon
 from cbdc.service.verifiers import Outcome
 from cbdc.service.writer import Writer
 from cbdc.state.records import Table
-from cbdc.state.view import Change, Key, Layer, Overlay, View
+from cbdc.state.view import Change, Delta, Key, Layer, Overlay, View
 from cbdc.store.base import NewEntry
 from cbdc.store.sqlite import SqliteStore
 from cbdc.transition.apply import Entry, apply
+from cbdc.transition.invariants import Books
 from cbdc.transition.late import late_payments
+
+log = logging.getLogger(__name__)
 
 _AHEAD: Final = 1
 """Groups that may be decided but not yet committed while another is being decided."""
@@ -33,10 +39,10 @@ _AHEAD: Final = 1
 class Decider:
     """Decides groups in order. ``reader`` is a connection of its own, which sees only what is committed."""
 
-    def __init__(self, reader: SqliteStore, writer: Writer, clock: Callable[[], int]) -> None:
+    def __init__(self, reader: SqliteStore, writer: Writer, horizon: Horizon) -> None:
         self._reader = reader
         self._writer = writer
-        self._clock = clock
+        self._horizon = horizon
         self._in_flight: deque[tuple[Decided, Layer]] = deque()
         self._generation = writer.generation
         self._head = writer.committed
@@ -45,14 +51,22 @@ class Decider:
         """Apply a group on top of all groups before it; every submitter's answer is prepared, none is given.
 
         The outcomes may come some at a time, in order: what is verified is decided while the rest is being verified.
-        If they cannot be had to the end, the group has not happened.
+        If they cannot be had to the end, the group has not happened. Else whoever wrote it or gave it up tells the
+        horizon so.
         """
         self._settle_in_flight()
+        time_s = self._horizon.begin(self._head.time_s)
+        try:
+            return self._apply_all(submissions, outcomes, time_s)
+        except BaseException:
+            self._horizon.end(time_s)
+            raise
+
+    def _apply_all(self, submissions: list[Submission], outcomes: Iterable[list[Outcome]], time_s: int) -> Decided:
         below = self._in_flight[-1][1] if self._in_flight else None
         prefetched: dict[Key, bytes | None] = {}
         view = Overlay(self._reader, prefetched, below)
         view.ledger_time_s = self._head.time_s
-        time_s = max(self._clock(), self._head.time_s)
         decided = Decided(self._generation, time_s, self._head.books)
         work = _Work(view, decided, self._head.size)
         waiting = iter(submissions)
@@ -61,7 +75,7 @@ class Decider:
             for outcome, submission in zip(part, waiting, strict=False):
                 decided.answers.append((submission.answer, work.decide(submission.raw, outcome)))
         if len(decided.answers) != len(submissions):
-            raise InvariantViolation("not every message of a group has an outcome", found=len(decided.answers))
+            raise Unreachable("not every message of a group has an outcome", found=len(decided.answers))
         if decided.entries:
             self._head = self._head.after(decided)
         self._in_flight.append((decided, view.layer))
@@ -100,19 +114,32 @@ class _Work:
         if isinstance(outcome, TengeError):
             return outcome
         try:
-            return self._add(raw, outcome)
+            prepared = self._prepare(raw, outcome)
         except TengeError as error:
             self._note_late(raw, outcome)
             # a message that is in the log already gets its receipt again, whatever has changed since
             index = entry_of(self._view, outcome)
             return error if index is None else index
+        except (sqlite3.Error, OSError, MemoryError):
+            raise  # it is not this message's fault: nothing can be decided now
+        except Exception as error:
+            # a defect of ours, which must decide for nobody else in the group
+            log.exception("a message could not be applied")
+            return InvariantViolation("applying failed", reason=type(error).__name__)
+        return self._add(raw, outcome, *prepared)
 
-    def _add(self, raw: bytes, verified: Verified) -> int:
-        decided, index = self._decided, self._next
+    def _prepare(self, raw: bytes, verified: Verified) -> tuple[Delta, Books, NewEntry]:
+        """All that can be refused. Nothing has changed yet."""
+        decided = self._decided
         delta = apply(self._view, Entry(decided.time_s, verified))
-        decided.books = decided.books.follow(delta)
+        books = decided.books.follow(delta)
         data = entries.encode(decided.time_s, raw)
-        decided.entries.append(NewEntry(index, data, merkle.leaf_hash(data)))
+        return delta, books, NewEntry(self._next, data, merkle.leaf_hash(data))
+
+    def _add(self, raw: bytes, verified: Verified, delta: Delta, books: Books, entry: NewEntry) -> int:
+        decided, index = self._decided, entry.index
+        decided.books = books
+        decided.entries.append(entry)
         self._view.add(delta, index, decided.time_s)
         changes = decided.changes
         for key, change in delta.changes.items():

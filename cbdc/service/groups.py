@@ -26,11 +26,15 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Submissions on their way together, the outcomes of their verification to come, and their bytes in all."""
+    """Submissions on their way together, and the outcomes of their verification to come."""
 
     submissions: list[Submission]
     outcomes: list[Future[list[Outcome]]]
-    size: int
+
+    @property
+    def size(self) -> int:
+        """Their bytes in all."""
+        return sum(len(submission.raw) for submission in self.submissions)
 
 
 Decision: TypeAlias = int | TengeError

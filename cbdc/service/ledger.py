@@ -21,12 +21,13 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from typing import Final
 
-from cbdc.errors import LedgerBusy, Malformed, Overloaded, TengeError, TooLarge, Unreachable
+from cbdc.errors import InvariantViolation, LedgerBusy, Malformed, Overloaded, TengeError, TooLarge, Unreachable
 from cbdc.limits import MAX_BATCH, MAX_BATCH_BYTES, MAX_MESSAGE_BYTES, MAX_QUEUED, MAX_QUEUED_BYTES
 from cbdc.log.receipts import Receipt
 from cbdc.service import verifiers
 from cbdc.service.decider import Decider
 from cbdc.service.groups import Decided, Group, Submission
+from cbdc.service.horizon import Horizon
 from cbdc.service.verifiers import Verifier
 from cbdc.service.writer import Faults, Identity, LedgerDied, Writer
 from cbdc.store.sqlite import SqliteStore
@@ -55,10 +56,11 @@ class Ledger:
         self._verifier = verifier or verifiers.threads()
         self._writer = Writer(store, identity, faults)
         self._reader = SqliteStore.read(store.path, caching=True)
-        self._decider = Decider(self._reader, self._writer, clock)
-        self._submissions: queue.SimpleQueue[Submission | None] = queue.SimpleQueue()
+        self.horizon = Horizon(clock)
+        self._decider = Decider(self._reader, self._writer, self.horizon)
+        self._submissions: queue.SimpleQueue[Submission | list[Submission] | None] = queue.SimpleQueue()
         self._groups: queue.Queue[Group | None] = queue.Queue(_GROUPS_AHEAD)
-        self._decided: queue.Queue[tuple[Decided, int] | None] = queue.Queue()
+        self._decided: queue.Queue[tuple[Decided, Group] | None] = queue.Queue()
         self._bytes_held = 0
         self._stopped: str | None = None
         self._closing = False
@@ -137,25 +139,30 @@ class Ledger:
     def _intake(self) -> None:
         stopping = False
         while not stopping:
-            group, stopping = self._take()
-            if group:
-                self._groups.put(self._start_verifying(group))
+            group, behind = self._take()
+            stopping = behind is _STOP
+            for submissions in (group, behind):
+                if submissions:
+                    self._groups.put(self._start_verifying(submissions))
         self._groups.put(_STOP)
 
-    def _take(self) -> tuple[list[Submission], bool]:
-        """What is waiting, up to a group's size in messages and in bytes, and whether the end has come."""
+    def _take(self) -> tuple[list[Submission], list[Submission] | None]:
+        """What is waiting, up to a group's size in messages and in bytes, and what came behind that but apart from it.
+
+        The latter is nothing, a group that is tried again, or the end.
+        """
         group: list[Submission] = []
         size_bytes = 0
         # only this thread takes, so what is counted as waiting is there
         waiting = 1
         while waiting and len(group) < MAX_BATCH and size_bytes < MAX_BATCH_BYTES:
             submission = self._submissions.get()
-            if submission is _STOP:
-                return group, True
+            if not isinstance(submission, Submission):
+                return group, submission
             group.append(submission)
             size_bytes += len(submission.raw)
             waiting = self._submissions.qsize()
-        return group, False
+        return group, []
 
     def _start_verifying(self, submissions: list[Submission]) -> Group:
         try:
@@ -164,7 +171,7 @@ class Ledger:
             broken: Future[list[verifiers.Outcome]] = Future()
             broken.set_exception(error)
             outcomes = [broken]
-        return Group(submissions, outcomes, sum(len(submission.raw) for submission in submissions))
+        return Group(submissions, outcomes)
 
     # --- apply ---------------------------------------------------------------------------------
 
@@ -174,9 +181,9 @@ class Ledger:
                 if self._stopped is not None:
                     raise Unreachable("the ledger has stopped", reason=self._stopped)
                 decided = self._decider.decide(group.submissions, _as_they_come(group.outcomes))
-                self._decided.put((decided, group.size))
+                self._decided.put((decided, group))
             except Exception as error:  # noqa: BLE001 - whatever it is, the submitters learn of it
-                _refuse(group, _typed(error, "the group could not be decided"))
+                _refuse(group, _typed(error, "the group could not be decided", group))
                 self._release(group.size)
         self._decided.put(_STOP)
 
@@ -184,7 +191,8 @@ class Ledger:
 
     def _write(self) -> None:
         while (taken := self._decided.get()) is not _STOP:
-            decided, size = taken
+            decided, group = taken
+            waits_again = False
             try:
                 if self._stopped is not None:
                     raise Unreachable("the ledger has stopped", reason=self._stopped)
@@ -193,10 +201,31 @@ class Ledger:
                 self._stopped = "died"
                 decided.refuse_all(Unreachable("the ledger died; ask again"))
             except Exception as error:  # noqa: BLE001 - whatever it is, the submitters learn of it
-                decided.refuse_all(_typed(error, "the group could not be committed"))
+                waits_again = self._try_again(self._parts(group, error))
+                if not waits_again:
+                    decided.refuse_all(_typed(error, "the group could not be committed", group))
             finally:
+                self.horizon.end(decided.time_s)
                 decided.written.set()
-                self._release(size)
+            if not waits_again:
+                self._release(group.size)
+
+    def _parts(self, group: Group, error: Exception) -> list[list[Submission]]:
+        """A message that does not fit decides nothing for the others: its group is tried again by halves, and what was
+        decided on top of that as a whole."""
+        messages, half = group.submissions, len(group.submissions) // 2
+        if isinstance(error, InvariantViolation):
+            return [messages[:half], messages[half:]] if half else []
+        return [messages] if isinstance(error, Unreachable) and self._writer.was_misfit else []
+
+    def _try_again(self, groups: list[list[Submission]]) -> bool:
+        """Queue groups behind all that waits, if there are any and the ledger goes on."""
+        with self._gate:  # nothing is queued behind the end
+            if self._closing or self._stopped is not None:
+                return False
+            for group in groups:
+                self._submissions.put(group)
+            return bool(groups)
 
 
 def _as_they_come(parts: Iterable[Future[list[verifiers.Outcome]]]) -> Iterator[list[verifiers.Outcome]]:
@@ -209,9 +238,10 @@ def _as_they_come(parts: Iterable[Future[list[verifiers.Outcome]]]) -> Iterator[
         yield outcomes
 
 
-def _typed(error: Exception, what: str) -> TengeError:
-    """The error itself if it is one of ours; else one that says that nothing was decided."""
-    if isinstance(error, TengeError):
+def _typed(error: Exception, what: str, group: Group) -> TengeError:
+    """The error itself if it is one of ours and not one message's alone; else that nothing was decided."""
+    is_of_one = isinstance(error, InvariantViolation) and len(group.submissions) > 1
+    if isinstance(error, TengeError) and not is_of_one:
         return error
     log.error(what, exc_info=error)
     return Unreachable(what, reason=type(error).__name__)

@@ -36,7 +36,7 @@ class ServedLedger:
         except BaseException:
             store.close()
             raise
-        self.queries = Queries(SqliteStore.read(path), self.identity, clock)
+        self.queries = Queries(SqliteStore.read(path), self.identity, clock, self.ledger.horizon)
         self._server = LedgerServer(self.ledger, self.queries)
 
     def __enter__(self) -> ServedLedger:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from cbdc.errors import NotEnrolled
 from cbdc.formats.certificates import Certificate
+from cbdc.limits import MAX_LEDGER_PAGE_BYTES
 from cbdc.offline.documents import LoadCertificate, SyncCertificate, TrustList
 from cbdc.policy import Policy
 from cbdc.purposes.definition import Definition
+from cbdc.service.horizon import Horizon
 from cbdc.service.writer import Identity
 from cbdc.state.records import (
     BankReserve,
@@ -29,6 +31,7 @@ from cbdc.store.sqlite import SqliteStore
 from cbdc.transition.draft import parsed_certificate, parsed_definition, parsed_policy
 
 R = TypeVar("R", bound=Record)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +44,27 @@ class Fork:
     purse_key: bytes
 
 
-class Queries:
-    """Reads on a connection of its own, so that nothing uncommitted is ever answered."""
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Some of what was asked for, by name and in order, and whether there is more behind it."""
 
-    def __init__(self, store: SqliteStore, identity: Identity, clock: Callable[[], int]) -> None:
+    found: dict[bytes, T]
+    has_more: bool
+
+
+class Queries:
+    """Reads on a connection of its own, so that nothing uncommitted is ever answered.
+
+    Beside a running ledger it shares its ``horizon``; without that no list may be asked for while a ledger decides.
+    """
+
+    def __init__(
+        self, store: SqliteStore, identity: Identity, clock: Callable[[], int], horizon: Horizon | None = None
+    ) -> None:
         self._store = store
         self._identity = identity
         self._clock = clock
+        self._horizon = horizon or Horizon(clock)
         self._lock = threading.Lock()
 
     def close(self) -> None:
@@ -87,16 +104,34 @@ class Queries:
         with self._lock:
             return max(self._clock(), self._store.stored_ledger_time_s())
 
+    # --- a page at a time ----------------------------------------------------------------------
+
+    def tokens_after(self, owners: Iterable[bytes], after: bytes) -> Page[Token]:
+        """As `tokens_of`, owner by owner; the first owner's only behind ``after``."""
+        with self._lock:
+            return _page(self._store.owned(Table.TOKEN, dict.fromkeys(owners), after), Token.decode)
+
+    def offline_after(self, owners: Iterable[bytes], after: bytes) -> Page[OfflineToken]:
+        """As `offline_of`, in the same way."""
+        with self._lock:
+            return _page(self._store.owned(Table.OFFLINE, dict.fromkeys(owners), after), OfflineToken.decode)
+
+    def purposes_after(self, after: bytes) -> Page[Definition]:
+        """As `purposes`, those behind the id ``after``."""
+        with self._lock:
+            return _page(self._store.records_after(Table.PURPOSE, after), parsed_definition)
+
     # --- trust ---------------------------------------------------------------------------------
 
     def trust_list(self) -> bytes:
         """A trust list as of now, signed by the operator."""
         with self._lock:
+            # the number first: what is committed while the state is being read may be on the list, and has no later one
+            number_s = self._horizon.list_time_s(self._store.stored_ledger_time_s())
             participants = [Participant.decode(value) for _, value in self._store.records(Table.PARTICIPANT)]
             denied = [key[1] for key, _ in self._store.records(Table.DENIED)]
-            now_s = max(self._clock(), self._store.stored_ledger_time_s())
         return TrustList.sign(
-            now_s,
+            number_s,
             [participant.der for participant in participants if not participant.dismissed_at_s],
             denied,
             self._identity.operator,
@@ -212,3 +247,15 @@ class Queries:
     def _record(self, kind: type[R], table: Table, name: bytes) -> R | None:
         value = self._value(table, name)
         return None if value is None else kind.decode(value)
+
+
+def _page(rows: Iterable[tuple[bytes, bytes]], read: Callable[[bytes], T]) -> Page[T]:
+    """As many (name, value) as fit one answer, one at least."""
+    found: dict[bytes, T] = {}
+    size_bytes = 0
+    for name, value in rows:
+        size_bytes += len(name) + len(value)
+        if found and size_bytes > MAX_LEDGER_PAGE_BYTES:
+            return Page(found, has_more=True)
+        found[name] = read(value)
+    return Page(found, has_more=False)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
+from cbdc.errors import Malformed
 from cbdc.formats import cbor
 from cbdc.formats.calls import Call, Calls, Shape
 from cbdc.formats.ed25519 import PUBLIC_KEY_BYTES
@@ -23,6 +25,7 @@ from cbdc.log.receipts import Receipt
 from cbdc.offline.documents import CHALLENGE_BYTES
 from cbdc.policy import Policy
 from cbdc.purposes.definition import Definition
+from cbdc.service.queries import Page
 from cbdc.state.records import OfflineToken, Record, Token
 
 
@@ -40,6 +43,7 @@ def _owners(value: cbor.Value) -> list[bytes]:
 
 _key = _exactly("key", PUBLIC_KEY_BYTES)
 _outpoint = _exactly("outpoint", OUTPOINT_BYTES)
+_after = _bytes("name", OUTPOINT_BYTES)
 _message = _bytes("message", MAX_MESSAGE_BYTES)
 
 
@@ -49,13 +53,35 @@ def _rows(value: cbor.Value) -> list[cbor.Value]:
     return [cbor.array(row, "row", 2) for row in rows]
 
 
-def _named(kind: type[Record]) -> Call:
-    """Owners to the tokens that are theirs."""
-    return Call(
-        (_owners,),
-        lambda found: [[name, token.encode()] for name, token in found.items()],
-        lambda value: {_outpoint(name): kind.decode(_message(raw)) for name, raw in _rows(value)},
-    )
+def _page_of(name: Shape, read: Shape, to_cbor: Callable[[Any], cbor.Value], *arguments: Shape) -> Call:
+    """A call that gives a page of named things."""
+
+    def page(value: cbor.Value) -> Page[Any]:
+        rows, has_more = cbor.array(value, "page", 2)
+        if type(has_more) is not bool:
+            raise Malformed("whether there is more is true or false")
+        return Page({name(key): read(found) for key, found in _rows(rows)}, has_more)
+
+    def fields(page: Page[Any]) -> cbor.Value:
+        return [[[key, to_cbor(found)] for key, found in page.found.items()], page.has_more]
+
+    return Call(arguments, fields, page)
+
+
+def _record_of(kind: type[Record]) -> Shape:
+    """A record as it stands in the state. What reads those trusts its own store; this one came from outside."""
+
+    def read(value: cbor.Value) -> Record:
+        raw = _message(value)
+        cbor.decode(raw)
+        return kind.decode(raw)
+
+    return read
+
+
+def _tokens(kind: type[Record]) -> Call:
+    """Owners, and the last token of the first one that is known, to the tokens that are theirs."""
+    return _page_of(_outpoint, _record_of(kind), kind.encode, _owners, _after)
 
 
 def _optional(shape: Shape) -> Shape:
@@ -67,17 +93,9 @@ def _plain(*arguments: Shape, result: Shape) -> Call:
     return Call(arguments, lambda value: value, result)
 
 
-def _purposes(value: cbor.Value) -> dict[bytes, Definition]:
-    return {_exactly("purpose", HASH_BYTES)(purpose): Definition.from_cbor(fields) for purpose, fields in _rows(value)}
-
-
 def _spenders(value: cbor.Value) -> tuple[bytes, ...]:
     ids = cbor.array_up_to(value, "spenders", MAX_LEDGER_ANSWER_BYTES)
     return tuple(_exactly("message id", HASH_BYTES)(spender) for spender in ids)
-
-
-def _offline_token(value: cbor.Value) -> OfflineToken:
-    return OfflineToken.decode(_message(value))
 
 
 def _identity(value: cbor.Value) -> tuple[bytes, str]:
@@ -92,11 +110,11 @@ LEDGER_CALLS: Final[dict[str, Call]] = {
     ),
     "trust_list": _plain(result=_message),
     "policy": Call((), Policy.to_cbor, Policy.from_cbor),
-    "purposes": Call((), lambda found: [[purpose, made.to_cbor()] for purpose, made in found.items()], _purposes),
-    "tokens_of": _named(Token),
-    "offline_of": _named(OfflineToken),
+    "purposes_after": _page_of(_exactly("purpose", HASH_BYTES), Definition.from_cbor, Definition.to_cbor, _after),
+    "tokens_after": _tokens(Token),
+    "offline_after": _tokens(OfflineToken),
     "offline_token": Call(
-        (_outpoint,), lambda token: None if token is None else token.encode(), _optional(_offline_token)
+        (_outpoint,), lambda token: None if token is None else token.encode(), _optional(_record_of(OfflineToken))
     ),
     "spenders_of": Call((_outpoint,), list, _spenders),
     "load_certificate": _plain(_outpoint, result=_optional(_bytes("load certificate", MAX_DOCUMENT_BYTES))),
@@ -114,6 +132,7 @@ LEDGER_CALLS: Final[dict[str, Call]] = {
     ),
     "ledger_time_s": _plain(result=lambda value: cbor.time_s(value, "ledger time")),
 }
-"""Everything a wallet may ask, as in `wallet.port.LedgerPort`; ``identity`` is network and origin."""
+"""Everything a wallet may ask, as in `wallet.port.LedgerPort`; ``identity`` is network and origin. What may be long is
+asked for a page at a time."""
 
 ARGUMENTS: Final[Calls] = {name: call.arguments for name, call in LEDGER_CALLS.items()}

@@ -7,7 +7,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Protocol
 
-from cbdc.errors import LedgerCorrupt, Unreachable
+from cbdc.errors import InvariantViolation, LedgerCorrupt, Unreachable
 from cbdc.formats.ed25519 import SigningKey
 from cbdc.log import checkpoint, entries, merkle
 from cbdc.log.checkpoint import Checkpoint
@@ -79,6 +79,7 @@ class Writer:
         self._faults = faults or NoFaults()
         self._tree = merkle.Tree()
         self.generation = 0
+        self._cause: BaseException | None = None
         try:
             for leaf in store.leaves():
                 self._tree.append(leaf)
@@ -98,12 +99,14 @@ class Writer:
         """
         try:
             if decided.generation != self.generation:
-                raise Unreachable("a group before this one could not be committed; try again")
+                reason = type(self._cause).__name__
+                raise Unreachable("a group before this one could not be committed; try again", reason=reason)
             late = self._keeper.choose(decided.late)
             note = self._commit(decided, late) if decided.entries else self._keep(late)
-        except BaseException:
+        except BaseException as error:
             if decided.generation == self.generation:
                 self.generation += 1
+                self._cause = error
             raise
         try:
             if decided.entries or late:
@@ -112,6 +115,11 @@ class Writer:
         except Exception as error:
             log.exception("a committed group could not be answered")
             _tell_committed(decided, error)
+
+    @property
+    def was_misfit(self) -> bool:
+        """Whether the last group that was given up did not fit the store, for which one of its messages is to blame."""
+        return isinstance(self._cause, InvariantViolation)
 
     def _keep(self, late: LateBatch | None) -> str:
         """A group without an entry: late evidence is all that becomes durable, and there is no new checkpoint."""

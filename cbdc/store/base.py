@@ -107,8 +107,12 @@ class Store(View, Protocol):
     def records(self, table: Table | None = None) -> Iterator[tuple[Key, bytes]]:
         """All records, or those of one table."""
 
-    def owned(self, table: Table, owners: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
-        """(outpoint, value) of the unspent tokens or live offline leaves that belong to these keys."""
+    def records_after(self, table: Table, after: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """(name, value) of a table's records behind this name, in the order of their names."""
+
+    def owned(self, table: Table, owners: Iterable[bytes], after: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """(outpoint, value) of the unspent tokens or live offline leaves that belong to these keys, owner by owner in
+        the order of their names; the first owner's only behind ``after``."""
 
     def marked(self, purpose: bytes, limit: int) -> list[bytes]:
         """Outpoints of online tokens that bear a purpose."""

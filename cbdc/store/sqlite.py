@@ -331,6 +331,11 @@ class SqliteStore:
         for tbl, key, value in rows:
             yield (Table(tbl), key), value
 
+    def records_after(self, table: Table, after: bytes) -> Iterator[tuple[bytes, bytes]]:
+        yield from self._db.execute(
+            "SELECT key, value FROM state WHERE tbl = ? AND key > ? ORDER BY key", (table, after)
+        )
+
     def rows(self) -> Iterator[tuple[int, bytes, bytes, bytes | None, bytes | None, int | None]]:
         """The state table as it is, index columns included, for the auditor."""
         yield from self._db.execute("SELECT tbl, key, value, owner, purpose, due_s FROM state")
@@ -339,11 +344,12 @@ class SqliteStore:
         """All (thing, message id, entry index), for the auditor."""
         yield from self._db.execute("SELECT thing, message, idx FROM consumed")
 
-    def owned(self, table: Table, owners: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    def owned(self, table: Table, owners: Iterable[bytes], after: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         for owner in owners:
             # the plus keeps the planner from the primary key, where it would read the whole table
-            query = "SELECT key, value FROM state WHERE owner = ? AND +tbl = ? ORDER BY key"
-            yield from self._db.execute(query, (owner, table)).fetchall()
+            query = "SELECT key, value FROM state WHERE owner = ? AND +tbl = ? AND +key > ? ORDER BY key"
+            yield from self._db.execute(query, (owner, table, after))
+            after = b""
 
     def marked(self, purpose: bytes, limit: int) -> list[bytes]:
         # by row, as the index has them: sorting by name would read all of a purpose's tokens for the first few

@@ -19,6 +19,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -27,16 +28,19 @@ from cbdc.formats.ed25519 import SigningKey
 from cbdc.formats.kinds import Kind
 from cbdc.formats.tokens import Output, outpoint
 from cbdc.limits import MAX_BATCH, MAX_QUEUED
+from cbdc.log import entries
 from cbdc.log.receipts import Receipt
 from cbdc.messages import bodies
 from cbdc.messages.message import build
-from cbdc.service import verifiers
+from cbdc.service import decider, verifiers
 from cbdc.service.founding import Governor
 from cbdc.service.ledger import Identity, Ledger, LedgerDied
 from cbdc.service.verifiers import Outcome
 from cbdc.service.writer import NoFaults
+from cbdc.state.view import Delta, View
 from cbdc.store.base import Batch
 from cbdc.store.sqlite import SqliteStore
+from cbdc.transition.apply import Entry
 from tests.faults.stage import COIN_TIYN, PATIENCE_S, Gate, Recorder, SlowVerifier, Stage, refusal
 from tests.support import LATER_S, seed
 
@@ -211,6 +215,86 @@ def _(stage: Stage) -> None:
     assert (outcomes[2].code, outcomes[2].values["by"]) == ("double_spend", stage.message_id(first))
     assert again[3].result().encode() == again[0].result().encode()
     assert stage.entries() == stage.founding + 3
+
+
+def _does_not_fit(ledger: Ledger, *messages: bytes) -> None:
+    """The store has no place for these messages, whatever else is written with them."""
+    write = ledger.store._write
+
+    def refuse(batch: Batch) -> None:
+        write(batch)
+        if any(entries.decode(entry.data)[1] in messages for entry in batch.entries):
+            raise sqlite3.IntegrityError("UNIQUE constraint failed")
+
+    ledger.store._write = refuse  # type: ignore[method-assign]
+
+
+@named("messages that do not fit the store decide for nobody else")
+def _(stage: Stage) -> None:
+    """Three offenders among forty: the first alone, with others decided on top of it, two beside each other."""
+    gate = Gate()
+    with stage.open(faults=gate) as ledger:
+        offenders = (stage.pay(0), stage.pay(17), stage.pay(18))
+        _does_not_fit(ledger, *offenders)
+        messages = stage.pays(40)
+        answers = submit_together(ledger, gate, messages[0], messages[1:])
+        threading.Event().wait(0.3)
+        gate.open()
+        for raw, answer in zip(messages, answers, strict=True):
+            if raw in offenders:
+                assert refusal(answer).code == "invariant_violation"
+            else:
+                stage.verify_receipt(raw, answer.result(PATIENCE_S))
+    assert ledger._bytes_held == 0
+    assert stage.entries() == stage.founding + len(messages) - len(offenders)
+
+
+@named("a message that does not fit the store, while the ledger is being closed")
+def _(stage: Stage) -> None:
+    gate = Gate()
+    ledger = stage.open(faults=gate)
+    _does_not_fit(ledger, stage.pay(5))
+    answers = submit_together(ledger, gate, stage.pay(0), stage.pays(10, start=1))
+    closing = threading.Thread(target=ledger.close)
+    closing.start()
+    while not ledger._closing:
+        threading.Event().wait(0.001)
+    gate.open()
+    closing.join(PATIENCE_S)
+    codes = [None if answer.exception(0) is None else refusal(answer).code for answer in answers]
+    assert codes[0] is None
+    assert set(codes[1:]) <= {None, "unreachable", "invariant_violation"}
+    assert codes.count("invariant_violation") <= 1
+    assert ledger._bytes_held == 0
+
+
+@named("a message over which applying breaks decides for nobody else")
+def _(stage: Stage) -> None:
+    messages, gate, real = stage.pays(20), Gate(), decider.apply
+
+    def breaks(view: View, entry: Entry) -> Delta:
+        if entry.verified.id == stage.message_id(messages[7]):
+            raise KeyError("a defect")
+        return real(view, entry)
+
+    with stage.open(faults=gate) as ledger, mock.patch.object(decider, "apply", breaks):
+        answers = submit_together(ledger, gate, messages[0], messages[1:])
+        gate.open()
+        assert refusal(answers[7]).code == "invariant_violation"
+        for raw, answer in zip(messages, answers, strict=True):
+            if raw != messages[7]:
+                stage.verify_receipt(raw, answer.result(PATIENCE_S))
+
+
+@named("the file cannot be read while a group is being decided")
+def _(stage: Stage) -> None:
+    def breaks(_view: View, _entry: Entry) -> Delta:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with stage.open() as ledger:
+        with mock.patch.object(decider, "apply", breaks):
+            assert refusal(ledger.submit(stage.pay(0))).code == "unreachable"
+        assert ledger.submit(stage.pay(0)).result(PATIENCE_S).index == stage.founding
 
 
 @named("what a failed commit would have enrolled is not remembered")

@@ -226,7 +226,13 @@ def _answers() -> list[bytes]:
 
 def _ledger_requests() -> list[bytes]:
     lone = [cbor.encode([name]) for name, shapes in ledger_wire.ARGUMENTS.items() if not shapes]
-    given = [["submit", b"message"], ["tokens_of", [bytes(32)]], ["spenders_of", bytes(34)], ["claims_tiyn", "altyn"]]
+    given = [
+        ["submit", b"message"],
+        ["tokens_after", [bytes(32)], b""],
+        ["purposes_after", b""],
+        ["spenders_of", bytes(34)],
+        ["claims_tiyn", "altyn"],
+    ]
     return lone + [cbor.encode(request) for request in given]
 
 
@@ -250,7 +256,12 @@ def _ledger_answer(data: bytes) -> object:
 def _ledger_answers() -> list[bytes]:
     refusal = calls.refusal(PurposeRefused("no such purpose", purpose=bytes(32)))
     token = Token(bytes(32), 5, None).encode()
-    return [calls.answer([[bytes(34), token]]), calls.answer(5), calls.answer(samples.receipt().encode()), refusal]
+    return [
+        calls.answer([[[bytes(34), token]], False]),
+        calls.answer(5),
+        calls.answer(samples.receipt().encode()),
+        refusal,
+    ]
 
 
 # --- the list ----------------------------------------------------------------------------------

@@ -24,10 +24,15 @@ from cbdc.errors import (
 from cbdc.formats import cbor
 from cbdc.formats.calls import answer, read_answer, read_request
 from cbdc.limits import MAX_LEDGER_ANSWER_BYTES, MAX_LEDGER_REQUEST_BYTES, MAX_OWNERS
+from cbdc.purposes.conditions import PerPayment
+from cbdc.purposes.definition import Definition, MarkRule
+from cbdc.service import queries as queries_module
 from cbdc.service import server as server_module
+from cbdc.service.queries import Page
 from cbdc.service.server import LedgerServer
 from cbdc.service.stream import receive_frame, send_frame
 from cbdc.service.wire import ARGUMENTS
+from cbdc.state.records import OfflineToken
 from tests.wallet.town import FUNDS_TIYN, Town
 from wallet.port import LedgerPort
 from wallet.remote import RemotePort
@@ -145,11 +150,19 @@ def test_another_networks_ledger_is_noticed(path: Path) -> None:
 
 def test_nonsense_gets_a_typed_error_and_the_next_request_an_answer(raw: Raw) -> None:
     chance = random.Random(11)
-    calls: list[list[cbor.Value]] = [["close"], ["_do"], ["__init__", b""], [], ["policy", 1], ["tokens_of", 5]]
-    calls += [["tokens_of", [b"short"]], ["claims_tiyn", ""], ["sync_certificate", bytes(32), b""], ["submit"], [7]]
+    calls: list[list[cbor.Value]] = [["close"], ["_do"], ["__init__", b""], [], ["policy", 1], ["tokens_after", 5, b""]]
+    calls += [
+        ["tokens_after", [b"short"], b""],
+        ["tokens_of", [bytes(32)]],
+        ["purposes_after", bytes(35)],
+        ["claims_tiyn", ""],
+        ["sync_certificate", bytes(32), b""],
+        ["submit"],
+        [7],
+    ]
     for body in (*(chance.randbytes(length) for length in (0, 1, 9, 4000)), *map(cbor.encode, calls)):
         assert isinstance(error_in(raw(body)), FormError)
-    assert isinstance(error_in(raw(cbor.encode(["tokens_of", [bytes(32)] * (MAX_OWNERS + 1)]))), TooLarge)
+    assert isinstance(error_in(raw(cbor.encode(["tokens_after", [bytes(32)] * (MAX_OWNERS + 1), b""]))), TooLarge)
     assert read_answer(raw(cbor.encode(["policy"])), MAX_LEDGER_ANSWER_BYTES)[1] is None
 
 
@@ -172,6 +185,63 @@ def test_a_frame_above_the_bound_is_refused_unread_and_the_next_one_answered(pat
 def test_an_answer_above_the_bound_is_refused(raw: Raw, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "MAX_LEDGER_ANSWER_BYTES", 100)
     assert isinstance(error_in(raw(cbor.encode(["trust_list"]))), TooLarge)
+
+
+# --- a page at a time --------------------------------------------------------------------------
+
+
+def purpose(town: Town, name: str) -> Definition:
+    dana = town["dana"].online_key
+    return Definition(name, ("A", "B", "C"), dana, dana, PerPayment(5), MarkRule.CLEARS, town.port.ledger_time_s() + 9)
+
+
+@pytest.mark.parametrize("page_bytes", [1, 300, 1 << 20])
+def test_what_does_not_fit_one_answer_is_asked_for_in_pages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page_bytes: int
+) -> None:
+    monkeypatch.setattr(queries_module, "MAX_LEDGER_PAGE_BYTES", page_bytes)
+    wallets = [{"name": name, "bank": "altyn", "kind": "sponsor"} for name in ("dana", "erlan", "zere")]
+    town = Town.found(tmp_path / "town", tables={"wallet": wallets})
+    dana, erlan, zere = (town[name] for name in ("dana", "erlan", "zere"))
+    for number in range(5):
+        dana.define_purpose(town.port, purpose(town, f"purpose {number}"))
+        dana.pay(town.port, erlan.online_key, 1_00 + number)
+        dana.load(town.port, 2_00 + number)
+    erlan.load(town.port, 50)
+    setting = town.economy.setting
+    assert isinstance(setting, OneProcess)
+    server = LedgerServer(setting.ledger, setting.queries)
+    server.listen(tmp_path / "ledger.sock")
+    remote = RemotePort(tmp_path / "ledger.sock", town.port.network, patience_s=5)
+    online = [erlan.online_key, bytes(32), zere.online_key, dana.online_key, erlan.online_key]
+    offline = [dana.purse_key, zere.purse_key, erlan.purse_key]
+    assert remote.purposes() == town.port.purposes() != {}
+    assert remote.tokens_of(online) == town.port.tokens_of(online)
+    assert remote.offline_of(offline) == town.port.offline_of(offline)
+    assert (len(remote.purposes()), len(remote.offline_of(offline))) == (5, 6)
+    assert len(town.port.tokens_of(online)) > 7
+    erlan.sync(remote)
+    remote.close()
+    server.close()
+    town.close()
+
+
+class Reciting(RemotePort):
+    """A ledger that says the same whatever it is asked."""
+
+    said: Page[object]
+
+    def _ask(self, name: str, *arguments: object) -> Page[object]:
+        return self.said
+
+
+@pytest.mark.parametrize("found", [{}, {bytes(34): OfflineToken(bytes(32), 5, None, 1, 2, 0, [], returned=False)}])
+def test_a_ledger_that_never_comes_to_an_end_is_noticed(tmp_path: Path, found: dict[bytes, object]) -> None:
+    port = Reciting(tmp_path / "nobody", bytes(32))
+    port.said = Page(found, has_more=True)
+    for ask in (port.purposes, lambda: port.tokens_of([bytes(32)]), lambda: port.offline_of([bytes(31) + b"x"])):
+        with pytest.raises(Malformed):
+            ask()
 
 
 def test_more_connections_than_it_has_places_for_are_told_so(
@@ -296,7 +366,9 @@ def test_a_call_that_breaks_in_the_middle_is_made_again_byte_for_byte(town: Town
 
 def test_what_is_no_answer_to_the_call_is_malformed(town: Town, tmp_path: Path) -> None:
     path = tmp_path / "liar.sock"
-    lies: list[cbor.Value] = [5, None, [[1, 2]], [[bytes(34), b"\x80"]], [[bytes(34), 7]], [["x", b""]], "x"]
+    rows: list[cbor.Value] = [[[1, 2]], [[bytes(34), b"\x80"]], [[bytes(34), b"\x81\x61\x80"]], [[bytes(34), 7]]]
+    rows.append([["x", b""]])
+    lies: list[cbor.Value] = [5, None, "x", [[], 0], [[]], *([row, False] for row in rows)]
     lies = [[True, lie] for lie in lies] + [[False, "x", "y", [["message", 1], ["self", 2]]]]
 
     def lie(listener: socket.socket) -> None:

@@ -12,10 +12,13 @@ from cbdc.formats.cose import Signature
 from cbdc.formats.ed25519 import SigningKey
 from cbdc.formats.hashing import tagged
 from cbdc.formats.kinds import Kind
-from cbdc.limits import MAX_MESSAGE_BYTES
+from cbdc.limits import MAX_DEFINITION_BYTES, MAX_MESSAGE_BYTES, MAX_NAME_CHARS
 from cbdc.messages import bodies
 from cbdc.messages.message import build, decode, message_id, verify
-from tests.support import NOW_S, World, seed
+from cbdc.purposes.conditions import Any as AnyOf
+from cbdc.purposes.conditions import Payee
+from cbdc.purposes.definition import Definition, MarkRule
+from tests.support import LATER_S, NOW_S, World, seed
 from tests.unit.helpers import out, pay
 
 NETWORK = seed("network")
@@ -186,3 +189,30 @@ def test_an_enrolment_is_signed_by_one_bank(world: World) -> None:
 def test_a_malformed_certificate_refuses_the_enrolment(world: World) -> None:
     with pytest.raises(Malformed):
         decode(build(Kind.ENROL, bodies.Enrol((b"cwt",)), [A], world.network), world.network)
+
+
+def wide_definition(length: int) -> Definition:
+    """A definition that is encoded in so many bytes: 660 merchants by name, of which the first are cut shorter."""
+
+    def made(cut: int) -> Definition:
+        names = []
+        for number in range(660):
+            here = min(cut, MAX_NAME_CHARS - 24)  # so that every name's head stays as long
+            names.append(f"{number:04}".ljust(MAX_NAME_CHARS - here, "x"))
+            cut -= here
+        lists = tuple(Payee(tuple(names[start : start + 220])) for start in range(0, 660, 220))
+        return Definition("wide", ("A", "B", "C"), bytes(32), bytes(32), AnyOf(lists), MarkRule.CLEARS, LATER_S)
+
+    return made(len(cbor.encode(made(0).to_cbor())) - length)
+
+
+@pytest.mark.parametrize("above", [0, 1])
+def test_a_definition_is_bounded_in_bytes(above: int) -> None:
+    definition = wide_definition(MAX_DEFINITION_BYTES + above)
+    assert len(cbor.encode(definition.to_cbor())) == MAX_DEFINITION_BYTES + above
+    raw = build(Kind.PURPOSE, definition, [A], NETWORK)
+    if above:
+        with pytest.raises(TooLarge):
+            decode(raw, NETWORK)
+    else:
+        assert decode(raw, NETWORK).body == definition

@@ -75,7 +75,7 @@ class LedgerSession:
         identity = Identity(network, name, SigningKey(SeededRandom(seed, OPERATOR_CHANCE)(32)))
         store = SqliteStore.create(Path(path)) if is_new else SqliteStore.open(Path(path))
         self._ledger = Ledger(store, identity, clock=self._clock, faults=self._crash_point)
-        self._queries = Queries(SqliteStore.read(Path(path)), identity, self._clock)
+        self._queries = Queries(SqliteStore.read(Path(path)), identity, self._clock, self._ledger.horizon)
         self._server = LedgerServer(self._ledger, self._queries)
 
     def set_time(self, now_s: int) -> None:

@@ -56,7 +56,8 @@ class OneProcess:
     def _start(self, store: SqliteStore) -> None:
         identity, clock = self._founding.identity, self._founding.clock
         self.ledger = Ledger(store, identity, clock=clock, faults=self._crash_point)
-        self._queries = Queries(SqliteStore.read(self._founding.ledger_path), identity, clock)
+        store = SqliteStore.read(self._founding.ledger_path)
+        self._queries = Queries(store, identity, clock, self.ledger.horizon)
 
     @property
     def queries(self) -> Queries:
