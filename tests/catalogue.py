@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 PURSE, STORE, ACCEPTANCE = "wallet/purse.py", "wallet/purse_store.py", "wallet/acceptance.py"
 ELEMENT, PROTOCOL, MOVING = "wallet/element/core.py", "wallet/protocol.py", "wallet/moving.py"
+RELEASE = "wallet/release.py"
 LEDGER, LIABILITY, SWEEP = "cbdc/transition/offline.py", "cbdc/transition/liability.py", "cbdc/transition/sweep.py"
 MONEY, GUARDS, NETWORK = "cbdc/transition/money.py", "cbdc/transition/guards.py", "cbdc/transition/network.py"
 JUDGE, MARKS, DOCUMENTS = "cbdc/offline/judge.py", "cbdc/purposes/marks.py", "cbdc/offline/documents.py"
@@ -68,7 +69,7 @@ BELIEVED_BY_DEVICE, BELIEVED_BY_LEDGER = (
 )
 """In place of `judge`: a payment makes what it says that it makes."""
 
-_STORING = '\n            self._store_hops(accepted, bundle)\n            self.vault.drop("invoice"'
+_STORING = '\n            self.store_hops(accepted, bundle)\n            self.vault.drop("invoice"'
 _REPEAT = "if known is not None:\n            self.mark_received"
 
 INTERRUPTION: dict[int, tuple[Defence, ...]] = {
@@ -174,8 +175,14 @@ INTERRUPTION: dict[int, tuple[Defence, ...]] = {
             f"{ON_RELEASE}::test_a_release_is_for_the_payer_alone",
         ),
         guard(
+            "device: a release is judged by a trust list that its taker has heard",
+            ACCEPTANCE,
+            "terms.trust_list_s > known_s",
+            f"{ON_RELEASE}::test_a_revoked_purse_gives_nothing_back",
+        ),
+        guard(
             "device: only what is still held whole is given back",
-            PURSE,
+            RELEASE,
             "not names or any(name not in held or self.element.has_spent(name) for name in names)",
             f"{ON_RELEASE}::test_what_was_spent_in_part_stays",
             "interruption",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -21,11 +22,14 @@ from cbdc.offline.documents import TrustList
 from cbdc.policy import Policy
 from cbdc.purposes.definition import Definition
 from cbdc.state.records import OfflineToken
-from wallet.acceptance import Knowledge
+from wallet import acceptance
+from wallet.acceptance import Accepted, Knowledge
 from wallet.element import SecureElement
 from wallet.protocol import PaymentBundle, read_invoice
 from wallet.states import Event, Holding, Status, next_payee_state, next_payer_state
 from wallet.vault import Vault
+
+log = logging.getLogger(__name__)
 
 _CERTIFICATE: Final = b"certificate"
 _TRUST_LIST: Final = b"trust list"
@@ -297,7 +301,25 @@ class PurseStore:
         self.vault.put("received", payment_id, replace(held, state=state).fields())
         return state
 
+    def store_hops(self, accepted: Accepted, bundle: PaymentBundle) -> None:
+        """The tokens that are now this purse's, with all that proves them; inside `Vault.together`."""
+        for name, token in accepted.mine.items():
+            self.put_token(name, token)
+        for name, raw in accepted.loads.items():
+            self.vault.put("load", name, raw)
+        for raw in bundle.certificates:
+            self.vault.put("certificate", certificates.unverified(raw, self.network)[0].id, raw)
+        for hop in accepted.hops:
+            self.vault.put("payment", hop.id, hop.raw)
+            for name in hop.transfer.inputs:
+                self.vault.put("spender", name, hop.id)
+
     # --- evidence ------------------------------------------------------------------------------
+
+    def keep_fork(self, bundle: PaymentBundle, know: Knowledge) -> None:
+        """Keep what of a refused bundle proves a fork."""
+        if not self.keep_proof(acceptance.proven_fork(bundle, know)):
+            log.warning("no room for another proof of a fork before the next sync")
 
     def keep_proof(self, payments: Iterable[bytes]) -> bool:
         """Keep the payments that prove a fork for the next sync, all or none; False if they would be too many."""
