@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 PURSE, STORE, ACCEPTANCE = "wallet/purse.py", "wallet/purse_store.py", "wallet/acceptance.py"
-ELEMENT, PROTOCOL, MOVING = "wallet/element/core.py", "wallet/protocol.py", "wallet/moving.py"
+ELEMENT, PROTOCOL, RENEWAL = "wallet/element/core.py", "wallet/protocol.py", "wallet/renewal.py"
 RELEASE = "wallet/release.py"
 LEDGER, LIABILITY, SWEEP = "cbdc/transition/offline.py", "cbdc/transition/liability.py", "cbdc/transition/sweep.py"
 MONEY, GUARDS, NETWORK = "cbdc/transition/money.py", "cbdc/transition/guards.py", "cbdc/transition/network.py"
@@ -132,11 +132,9 @@ INTERRUPTION: dict[int, tuple[Defence, ...]] = {
         ),
         edit(
             "a payee takes at a sync what the ledger has for it, shown to it or not",
-            MOVING,
-            "[self.element.public_key])\n        if not leaves:",
-            "[self.element.public_key])\n"
-            "        leaves = {name: leaf for name, leaf in leaves.items() if name in self.purse.tokens()}\n"
-            "        if not leaves:",
+            RENEWAL,
+            "leaf in leaves.items() if not self.element.has_spent(name)}",
+            "leaf in leaves.items() if name in self.purse.tokens()}",
             f"{ON_STEPS}::test_a_lost_payment_is_credited_when_the_payer_alone_syncs",
             "interruption",
         ),
@@ -339,7 +337,7 @@ FORKS: dict[int, tuple[Defence, ...]] = {
         ),
         guard(
             "device: nothing is signed away that a bank in debt could not renew",
-            MOVING,
+            RENEWAL,
             "claims_tiyn",
             f"{ON_CUSTOMER}::test_what_the_ledger_would_not_renew_is_not_signed_away",
         ),

@@ -16,6 +16,7 @@ from cbdc.errors import (
     InsufficientFunds,
     LimitHolding,
     LimitPayment,
+    Malformed,
     NotOwner,
     TengeError,
     Unreachable,
@@ -24,7 +25,8 @@ from cbdc.errors import (
 from cbdc.formats import cbor, cose
 from cbdc.formats.kinds import Kind
 from cbdc.formats.tokens import Output, outpoint
-from cbdc.messages.bodies import NONCE_BYTES, OfflineTerms, Transfer, Unload
+from cbdc.limits import MAX_AHEAD_S
+from cbdc.messages.bodies import NONCE_BYTES, OfflineTerms, Transfer
 from cbdc.messages.message import decode, message_id
 from cbdc.offline.judge import Parties
 from cbdc.purposes.marks import payment_facts
@@ -138,6 +140,13 @@ class Purse(ReleasingPurse):
         know.trust_list.check_not_revoked(invoice.certificate.id)
         if invoice.certificate.limits is None or invoice.certificate.key == know.certificate.key:
             raise WrongPayee("an invoice is by another purse")
+        if invoice.ledger_time_s > know.now_s + MAX_AHEAD_S:
+            found, limit = invoice.ledger_time_s, know.now_s + MAX_AHEAD_S
+            raise Malformed(
+                "the invoice names a ledger time that has not come; take its payee's trust list or sync",
+                found=found,
+                limit=limit,
+            )
         limits = know.certificate.limits
         if limits is None or invoice.amount_tiyn > limits.payment_tiyn:
             limit = limits.payment_tiyn if limits else 0
@@ -180,13 +189,12 @@ class Purse(ReleasingPurse):
         return chosen.inputs, cbor.encode(transfer.to_cbor())
 
     def _check_accounted_for(self, spent: Iterable[bytes]) -> None:
-        """What the element has spent is in storage for a reason: an unload that waits for its answer.
+        """What the element has spent is in storage for a reason: an unload that waits, or what a sync left waiting.
 
         Raises:
             DoubleSpend: else the storage has been rolled back, and shows money that is gone.
         """
-        waiting = self.vault.get("unload", b"")
-        known = Unload.from_cbor(cbor.decode(waiting[0])).inputs if waiting else ()
+        known = {name for unload in self.unloads() for name in unload.inputs} | self.waiting().keys()
         for name in spent:
             if name not in known:
                 raise DoubleSpend("the element has signed another spend of this token", outpoint=name)
