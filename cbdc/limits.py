@@ -131,6 +131,10 @@ MAX_PROOF_PAYMENTS: Final = 256
 """Payments that a purse keeps of others' forks until its next sync: four of the longest ancestries. It refused the
 payment, so it loses nothing by keeping no more, and whoever forks without end must not fill its storage."""
 
+MAX_AHEAD_S: Final = 86_400
+"""How far a payee's word may be ahead of all that a payer knows of the time. Clocks are wrong by hours, and a payer who
+knows no better is put right by the payee's trust list; but what is paid is undecided until the named time has come."""
+
 MAX_INVOICE_LINES: Final = 64
 """Item lines on an invoice: a long till receipt."""
 

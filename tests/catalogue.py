@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 PURSE, STORE, ACCEPTANCE = "wallet/purse.py", "wallet/purse_store.py", "wallet/acceptance.py"
-ELEMENT, PROTOCOL, MOVING = "wallet/element/core.py", "wallet/protocol.py", "wallet/moving.py"
+ELEMENT, PROTOCOL, RENEWAL = "wallet/element/core.py", "wallet/protocol.py", "wallet/renewal.py"
+RELEASE = "wallet/release.py"
 LEDGER, LIABILITY, SWEEP = "cbdc/transition/offline.py", "cbdc/transition/liability.py", "cbdc/transition/sweep.py"
 MONEY, GUARDS, NETWORK = "cbdc/transition/money.py", "cbdc/transition/guards.py", "cbdc/transition/network.py"
 JUDGE, MARKS, DOCUMENTS = "cbdc/offline/judge.py", "cbdc/purposes/marks.py", "cbdc/offline/documents.py"
@@ -68,7 +69,7 @@ BELIEVED_BY_DEVICE, BELIEVED_BY_LEDGER = (
 )
 """In place of `judge`: a payment makes what it says that it makes."""
 
-_STORING = '\n            self._store_hops(accepted, bundle)\n            self.vault.drop("invoice"'
+_STORING = '\n            self.store_hops(accepted, bundle)\n            self.vault.drop("invoice"'
 _REPEAT = "if known is not None:\n            self.mark_received"
 
 INTERRUPTION: dict[int, tuple[Defence, ...]] = {
@@ -131,11 +132,9 @@ INTERRUPTION: dict[int, tuple[Defence, ...]] = {
         ),
         edit(
             "a payee takes at a sync what the ledger has for it, shown to it or not",
-            MOVING,
-            "[self.element.public_key])\n        if not leaves:",
-            "[self.element.public_key])\n"
-            "        leaves = {name: leaf for name, leaf in leaves.items() if name in self.purse.tokens()}\n"
-            "        if not leaves:",
+            RENEWAL,
+            "leaf in leaves.items() if not self.element.has_spent(name)}",
+            "leaf in leaves.items() if name in self.purse.tokens()}",
             f"{ON_STEPS}::test_a_lost_payment_is_credited_when_the_payer_alone_syncs",
             "interruption",
         ),
@@ -174,8 +173,14 @@ INTERRUPTION: dict[int, tuple[Defence, ...]] = {
             f"{ON_RELEASE}::test_a_release_is_for_the_payer_alone",
         ),
         guard(
+            "device: a release is judged by a trust list that its taker has heard",
+            ACCEPTANCE,
+            "terms.trust_list_s > known_s",
+            f"{ON_RELEASE}::test_a_revoked_purse_gives_nothing_back",
+        ),
+        guard(
             "device: only what is still held whole is given back",
-            PURSE,
+            RELEASE,
             "not names or any(name not in held or self.element.has_spent(name) for name in names)",
             f"{ON_RELEASE}::test_what_was_spent_in_part_stays",
             "interruption",
@@ -332,7 +337,7 @@ FORKS: dict[int, tuple[Defence, ...]] = {
         ),
         guard(
             "device: nothing is signed away that a bank in debt could not renew",
-            MOVING,
+            RENEWAL,
             "claims_tiyn",
             f"{ON_CUSTOMER}::test_what_the_ledger_would_not_renew_is_not_signed_away",
         ),

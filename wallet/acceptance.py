@@ -11,8 +11,8 @@ The steps, in order; the code below carries their numbers:
 7. amount and headroom against the invoice
 
 A release (`check_release`) takes the same steps, but that it answers no invoice: it must give back a payment that
-this purse made, and asks for no headroom: the purse had that room when it paid, and what its payee has signed away
-comes back by the ledger in any case.
+this purse made, by a trust list that this purse has heard of (the releaser himself names it), and asks for no
+headroom: the purse had that room when it paid, and what its payee has signed away comes back by the ledger in any case.
 """
 
 from __future__ import annotations
@@ -144,6 +144,12 @@ def check_release(bundle: PaymentBundle, has_made: Callable[[bytes], bool], know
     releaser = _payer(evidence, know)  # 3
     if not is_release(transfer, terms) or not has_made(terms.invoice_id):
         raise WrongPayee("it gives back no payment of this purse", found=terms.invoice_id)
+    known_s = know.trust_list.time_s
+    if terms.trust_list_s > known_s:
+        # the ledger judges by the list that is named, and by that one the releaser may be denied: hear it first
+        raise TrustListStale(
+            "a release by a newer trust list: take that first", found=terms.trust_list_s, known=known_s
+        )
     return _accepted(evidence, releaser, know)  # 4 to 6
 
 

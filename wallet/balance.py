@@ -15,13 +15,13 @@ Totals = dict[bytes | None, int]
 @dataclass(frozen=True, slots=True)
 class Holdings:
     """What a wallet's own storage says: its online keys, what its purse can spend, what it has signed away without
-    knowing the outcome, an unload that waits for its answer (its first input's outpoint, tiyn), and the keys of
+    knowing the outcome, unloads that wait for their answers (first input's outpoint, tiyn), and the keys of
     secure elements that were replaced."""
 
     keys: tuple[bytes, ...]
     offline: Totals
     pending_tiyn: int
-    unanswered: tuple[bytes, int] | None
+    unanswered: tuple[tuple[bytes, int], ...]
     retired: tuple[bytes, ...] = ()
 
     @property
@@ -63,7 +63,7 @@ def balance_of(holdings: Holdings, port: LedgerPort | None) -> Balance:
 
 def without_device(keys: tuple[bytes, ...], retired: tuple[bytes, ...], purse_key: bytes, port: LedgerPort) -> Holdings:
     """What is left to the owner of a device that is gone: the purse as the ledger knows it."""
-    return Holdings(keys, totals(port.offline_of([purse_key]).values()), 0, None, retired)
+    return Holdings(keys, totals(port.offline_of([purse_key]).values()), 0, (), retired)
 
 
 def _returning_tiyn(holdings: Holdings, port: LedgerPort | None) -> int:
@@ -73,11 +73,12 @@ def _returning_tiyn(holdings: Holdings, port: LedgerPort | None) -> int:
 
 
 def _unanswered_tiyn(holdings: Holdings, port: LedgerPort | None) -> int:
-    """What an unload without an answer holds, as long as the ledger is not known to have it."""
-    if holdings.unanswered is None:
-        return 0
-    first_input, amount_tiyn = holdings.unanswered
-    return 0 if port is not None and port.spenders_of(first_input) else amount_tiyn
+    """What unloads without an answer hold, as long as the ledger is not known to have them."""
+    return sum(
+        amount_tiyn
+        for first_input, amount_tiyn in holdings.unanswered
+        if port is None or not port.spenders_of(first_input)
+    )
 
 
 def totals(tokens: Iterable[OfflineToken]) -> Totals:

@@ -9,8 +9,6 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from cbdc.formats import cbor
-from cbdc.messages.bodies import Unload
 from wallet.balance import Balance, Holdings, balance_of, totals, without_device
 from wallet.element import ElementMaker, ElementProcess, LostElement
 from wallet.history import HistoryItem
@@ -165,13 +163,9 @@ class Customer(ReplaceableWallet):
         keys, retired = tuple(key.public for key in self.keys()), tuple(self.retired_keys())
         return balance_of(without_device(keys, retired, self.purse_key, port), port)
 
-    def _unanswered(self) -> tuple[bytes, int] | None:
-        """An unload that waits for its answer: its first input and what it holds (tiyn)."""
-        interrupted = self.vault.get("unload", b"")
-        if interrupted is None:
-            return None
-        unload = Unload.from_cbor(cbor.decode(interrupted[0]))
-        return unload.inputs[0], sum(output.amount_tiyn for output in unload.outputs)
+    def _unanswered(self) -> tuple[tuple[bytes, int], ...]:
+        """Unloads that wait for their answer: the first input of each and what it holds (tiyn)."""
+        return tuple((u.inputs[0], sum(output.amount_tiyn for output in u.outputs)) for u in self.purse.unloads())
 
 
 __all__ = ["VALID_FOR_S", "Balance", "Customer", "HistoryItem", "SyncReport"]

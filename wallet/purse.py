@@ -3,31 +3,32 @@
 It holds tokens with their ancestry, the trust list, certificates and purposes, and journals of what it signed and
 took. Only bytes go in and out: `invoice` -> `pay` -> `accept` -> `finish`. A payment is journaled before anything is
 emitted and stored before it is answered; an unknown outcome is *pending*, and a sync settles it. What was paid may
-come back: `release` -> `take_back`.
+come back (`wallet.release`).
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from typing import Final
 
 from cbdc.errors import (
     DoubleSpend,
     InsufficientFunds,
     LimitHolding,
     LimitPayment,
+    Malformed,
     NotOwner,
     TengeError,
     Unreachable,
     WrongPayee,
 )
-from cbdc.formats import cbor, certificates, cose
+from cbdc.formats import cbor, cose
 from cbdc.formats.kinds import Kind
 from cbdc.formats.tokens import Output, outpoint
-from cbdc.messages.bodies import NONCE_BYTES, OfflineTerms, Transfer, Unload
+from cbdc.limits import MAX_AHEAD_S
+from cbdc.messages.bodies import NONCE_BYTES, OfflineTerms, Transfer
 from cbdc.messages.message import decode, message_id
-from cbdc.offline.judge import Parties, judge
+from cbdc.offline.judge import Parties
 from cbdc.purposes.marks import payment_facts
 from cbdc.state.records import OfflineToken
 from wallet import acceptance
@@ -42,17 +43,15 @@ from wallet.protocol import (
     read_receipt,
     receipt_payload,
 )
-from wallet.purse_store import PurseStore, Received, Sent
+from wallet.purse_store import Received, Sent
+from wallet.release import OFFLINE_VALID_FOR_S, ReleasingPurse
 from wallet.selection import Coin, pick, split_by_purpose
 from wallet.states import Event, Holding, Status, next_payee_state, next_payer_state
 
 log = logging.getLogger(__name__)
 
-_VALID_FOR_S: Final = 365 * 86_400
-"""How long an offline transfer says it is meant; its tokens' deadlines are what bounds it."""
 
-
-class Purse(PurseStore):
+class Purse(ReleasingPurse):
     """One device's purse: what it asks, pays, takes and shows."""
 
     # --- payee: invoice ------------------------------------------------------------------------
@@ -134,18 +133,20 @@ class Purse(PurseStore):
             except DoubleSpend:  # the element went another way: this payment will never be signed
                 log.warning("an interrupted payment was overtaken by another spend of its tokens")
             self.vault.drop("intent", payment_id)
-        for payment_id, (payload, inputs) in self.vault.items("releasing"):
-            if all(self.element.has_spent(name) for name in inputs):
-                self._sign_release(payment_id, payload, tuple(inputs))
-                finished += 1
-            self.vault.drop("releasing", payment_id)
-        return finished
+        return finished + super().recover()
 
     def _check_invoice(self, invoice: Invoice, know: Knowledge) -> None:
         acceptance.verified_certificate(invoice.certificate_raw, know)
         know.trust_list.check_not_revoked(invoice.certificate.id)
         if invoice.certificate.limits is None or invoice.certificate.key == know.certificate.key:
             raise WrongPayee("an invoice is by another purse")
+        if invoice.ledger_time_s > know.now_s + MAX_AHEAD_S:
+            found, limit = invoice.ledger_time_s, know.now_s + MAX_AHEAD_S
+            raise Malformed(
+                "the invoice names a ledger time that has not come; take its payee's trust list or sync",
+                found=found,
+                limit=limit,
+            )
         limits = know.certificate.limits
         if limits is None or invoice.amount_tiyn > limits.payment_tiyn:
             limit = limits.payment_tiyn if limits else 0
@@ -182,29 +183,21 @@ class Purse(PurseStore):
             trust_list_s=invoice.trust_list_s,
             ledger_time_s=invoice.ledger_time_s,
         )
-        valid_until_s = invoice.ledger_time_s + _VALID_FOR_S
+        valid_until_s = invoice.ledger_time_s + OFFLINE_VALID_FOR_S
         transfer = Transfer(chosen.inputs, chosen.outputs, valid_until_s, None, terms)
         self._check_own(transfer, inputs, Parties(payer, payee), know)
         return chosen.inputs, cbor.encode(transfer.to_cbor())
 
     def _check_accounted_for(self, spent: Iterable[bytes]) -> None:
-        """What the element has spent is in storage for a reason: an unload that waits for its answer.
+        """What the element has spent is in storage for a reason: an unload that waits, or what a sync left waiting.
 
         Raises:
             DoubleSpend: else the storage has been rolled back, and shows money that is gone.
         """
-        waiting = self.vault.get("unload", b"")
-        known = Unload.from_cbor(cbor.decode(waiting[0])).inputs if waiting else ()
+        known = {name for unload in self.unloads() for name in unload.inputs} | self.waiting().keys()
         for name in spent:
             if name not in known:
                 raise DoubleSpend("the element has signed another spend of this token", outpoint=name)
-
-    def _check_own(self, transfer: Transfer, inputs: list[OfflineToken], parties: Parties, know: Knowledge) -> None:
-        """Judge what is about to be signed as its taker and the ledger will."""
-        if transfer.terms is None:
-            raise WrongPayee("not an offline transfer")
-        days = know.policy.trust_list_days
-        judge(transfer, transfer.terms, frozenset({parties.payer.key}), inputs, parties, self.definition, days)
 
     def _journal(
         self, payment_id: bytes, raw: bytes, invoice: Invoice, bundle: bytes, inputs: tuple[bytes, ...]
@@ -272,15 +265,11 @@ class Purse(PurseStore):
         try:
             accepted = self._check_bundle(bundle, know)
         except DoubleSpend:
-            self._keep_fork(bundle, know)
+            self.keep_fork(bundle, know)
             raise
         receipt = self.element.sign_receipt(receipt_payload(accepted.id, know.ledger_time_s), bundle.payment)
         self._store(accepted, bundle, receipt)
         return receipt
-
-    def _keep_fork(self, bundle: PaymentBundle, know: Knowledge) -> None:
-        if not self.keep_proof(acceptance.proven_fork(bundle, know)):
-            log.warning("no room for another proof of a fork before the next sync")
 
     def _check_bundle(self, bundle: PaymentBundle, know: Knowledge) -> Accepted:
         return acceptance.check(bundle, self._open_invoice, know)
@@ -302,125 +291,9 @@ class Purse(PurseStore):
             inputs=last.transfer.inputs,
         )
         with self.vault.together():
-            self._store_hops(accepted, bundle)
+            self.store_hops(accepted, bundle)
             self.vault.drop("invoice", last.terms.invoice_id)
             self.vault.put("received", accepted.id, held.fields())
-
-    def _store_hops(self, accepted: Accepted, bundle: PaymentBundle) -> None:
-        """The tokens that are now this purse's, with all that proves them; inside `Vault.together`."""
-        for name, token in accepted.mine.items():
-            self.put_token(name, token)
-        for name, raw in accepted.loads.items():
-            self.vault.put("load", name, raw)
-        for raw in bundle.certificates:
-            self.vault.put("certificate", certificates.unverified(raw, self.network)[0].id, raw)
-        for hop in accepted.hops:
-            self.vault.put("payment", hop.id, hop.raw)
-            for name in hop.transfer.inputs:
-                self.vault.put("spender", name, hop.id)
-
-    # --- release -------------------------------------------------------------------------------
-
-    def release(self, payment_id: bytes) -> bytes:
-        """Payee: give a payment back to its payer; the bundle for him. A repeat gives the identical bytes.
-
-        Raises:
-            NotOwner: this purse took no such payment, or the ledger refused it.
-            DoubleSpend: it no longer holds all that the payment brought.
-            TengeError: which guard refused; nothing was signed.
-        """
-        self.recover()
-        released = self.vault.get("release", payment_id)
-        if released is not None:
-            return bytes(released)
-        held = self.vault.get("received", payment_id)
-        if held is None or Received.of(payment_id, held).state is Holding.REFUSED:
-            raise NotOwner("this purse was paid nothing by it", payment=payment_id)
-        inputs, payload = self._compose_release(payment_id, self.knowledge())
-        self.vault.put("releasing", payment_id, [payload, list(inputs)])
-        try:
-            return self._sign_release(payment_id, payload, inputs)
-        except TengeError:
-            self.vault.drop("releasing", payment_id)
-            raise
-
-    def _compose_release(self, payment_id: bytes, know: Knowledge) -> tuple[tuple[bytes, ...], bytes]:
-        know.check_trust_list_fresh()
-        tokens = self._brought_by(payment_id)
-        acceptance.check_deadlines(tokens, know.now_s)
-        sources = [token.paid for token in tokens.values() if token.paid is not None]
-        payer = self.vault.get("certificate", sources[0][0]) if len(sources) == len(tokens) else None
-        if payer is None:
-            raise NotOwner("the payment was not taken from its payer", payment=payment_id)
-        parties = Parties(know.certificate, acceptance.verified_certificate(payer, know))
-        counter, spends = self.element.counters()
-        terms = OfflineTerms(
-            invoice_id=payment_id,
-            payer_certificate=parties.payer.id,
-            payee_certificate=parties.payee.id,
-            counter=counter + 1,
-            spends=spends + 1,
-            hop=max(token.hops for token in tokens.values()) - 1,
-            trust_list_s=know.trust_list.time_s,
-            ledger_time_s=know.ledger_time_s,
-        )
-        back = zip(tokens.values(), sources, strict=True)
-        outputs = tuple(Output(parties.payee.key, token.amount_tiyn, source[1]) for token, source in back)
-        transfer = Transfer(tuple(tokens), outputs, know.ledger_time_s + _VALID_FOR_S, None, terms)
-        self._check_own(transfer, list(tokens.values()), parties, know)
-        return tuple(tokens), cbor.encode(transfer.to_cbor())
-
-    def _brought_by(self, payment_id: bytes) -> dict[bytes, OfflineToken]:
-        """All tokens that a payment brought, as long as none of them has moved on."""
-        raw = self.vault.get("payment", payment_id)
-        body = None if raw is None else decode(raw, self.network).body
-        outputs = body.outputs if isinstance(body, Transfer) else ()
-        own = self.element.public_key
-        names = [outpoint(payment_id, index) for index, output in enumerate(outputs) if output.owner == own]
-        held = self.tokens()
-        if not names or any(name not in held or self.element.has_spent(name) for name in names):
-            raise DoubleSpend("the purse no longer holds what this payment brought", payment=payment_id)
-        return {name: held[name] for name in names}
-
-    def _sign_release(self, payment_id: bytes, payload: bytes, inputs: tuple[bytes, ...]) -> bytes:
-        raw = cose.assemble(Kind.TRANSFER, payload, [self.element.sign_payment(payload)])
-        bundle, release_id = self.bundle_of(raw, inputs).encode(), message_id(Kind.TRANSFER, payload)
-        with self.vault.together():
-            for name in inputs:
-                self.vault.drop("token", name)
-                self.vault.put("spender", name, release_id)
-            self.vault.put("payment", release_id, raw)
-            self.vault.put("release", payment_id, bundle)
-            self.mark_received(payment_id, Event.RELEASE)
-            self.vault.drop("releasing", payment_id)
-        return bundle
-
-    def take_back(self, bundle_raw: bytes) -> bytes:
-        """Payer: take a release of a payment that this purse made; the payment's id. A repeat changes nothing.
-
-        Raises:
-            TengeError: which guard refused; nothing was stored, but for a proven fork.
-        """
-        bundle = PaymentBundle.decode(bundle_raw)
-        known = self.vault.get("returned", decode(bundle.payment, self.network).id)
-        if known is not None:
-            return bytes(known)
-        know = self.knowledge()
-        try:
-            accepted = acceptance.check_release(bundle, self._has_made, know)
-        except DoubleSpend:
-            self._keep_fork(bundle, know)
-            raise
-        payment_id = accepted.hops[-1].terms.invoice_id
-        with self.vault.together():
-            self._store_hops(accepted, bundle)
-            self.mark(payment_id, Event.RELEASE)
-            self.vault.put("returned", accepted.id, payment_id)
-            self.vault.put("returned at", payment_id, accepted.hops[-1].terms.ledger_time_s)
-        return payment_id
-
-    def _has_made(self, payment_id: bytes) -> bool:
-        return self.vault.get("sent", payment_id) is not None
 
 
 def _change(output: Output, spent: Iterable[OfflineToken]) -> OfflineToken:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
 from cbdc.errors import (
+    FormError,
     NotEnrolled,
     PurposeRefused,
 )
@@ -15,22 +18,26 @@ from cbdc.formats import cbor, certificates
 from cbdc.formats.certificates import Certificate
 from cbdc.formats.hashing import HASH_BYTES
 from cbdc.limits import MAX_PROOF_PAYMENTS
-from cbdc.messages.bodies import Transfer
+from cbdc.messages.bodies import Transfer, Unload
 from cbdc.messages.message import decode
 from cbdc.offline.documents import TrustList
 from cbdc.policy import Policy
 from cbdc.purposes.definition import Definition
 from cbdc.state.records import OfflineToken
-from wallet.acceptance import Knowledge
+from wallet import acceptance
+from wallet.acceptance import Accepted, Knowledge
 from wallet.element import SecureElement
 from wallet.protocol import PaymentBundle, read_invoice
 from wallet.states import Event, Holding, Status, next_payee_state, next_payer_state
 from wallet.vault import Vault
 
+log = logging.getLogger(__name__)
+
 _CERTIFICATE: Final = b"certificate"
 _TRUST_LIST: Final = b"trust list"
 _POLICY: Final = b"policy"
 _LEDGER_TIME: Final = b"ledger time"
+_WAITING: Final = b"waiting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +136,7 @@ class PurseStore:
         Evidence, journals of payments and what this device has seen spent stay: they need no element.
         """
         self.vault.drop("purse", _CERTIFICATE)
+        self.vault.drop("purse", _WAITING)
         for space in ("token", "invoice", "intent", "releasing", "unload"):
             for name, _ in self.vault.items(space):
                 self.vault.drop(space, name)
@@ -247,9 +255,31 @@ class PurseStore:
 
     def pending_tiyn(self) -> int:
         """What it has signed away without knowing the outcome."""
-        return sum(sent.amount_tiyn for sent in self.sent() if sent.status is Status.PENDING)
+        now_s = max(self.clock(), self.ledger_time_s)
+        waiting_tiyn = sum(tiyn for tiyn, final_at_s in self.waiting().values() if final_at_s > now_s)
+        return waiting_tiyn + sum(sent.amount_tiyn for sent in self.sent() if sent.status is Status.PENDING)
 
-    def swap(self, gone: Iterable[bytes], tokens: dict[bytes, OfflineToken], loads: dict[bytes, bytes]) -> None:
+    def waiting(self) -> dict[bytes, tuple[int, int]]:
+        """Leaves that were signed away and that the ledger still called live at the last sync.
+
+        By outpoint: how much of each is this purse's and counted nowhere else (tiyn), and when it is final (seconds).
+        """
+        return {name: (tiyn, final_at_s) for name, tiyn, final_at_s in self.vault.get("purse", _WAITING) or ()}
+
+    def note_waiting(self, leaves: dict[bytes, tuple[int, int]]) -> None:
+        """Write down what `waiting` says from now on."""
+        if leaves != self.waiting():
+            self.vault.put("purse", _WAITING, [[name, *value] for name, value in sorted(leaves.items())])
+
+    def unloads(self) -> Iterator[Unload]:
+        """Unloads that wait for their answer."""
+        for _, (payload, *_) in self.vault.items("unload"):
+            with suppress(FormError):  # one that cannot be read was never signed
+                yield Unload.from_cbor(cbor.decode(payload))
+
+    def swap(
+        self, unload: bytes, gone: Iterable[bytes], tokens: dict[bytes, OfflineToken], loads: dict[bytes, bytes]
+    ) -> None:
         """Put what an unload gave back, at hop 0 with load certificates, in place of what it spent; the unload is over.
 
         What else the purse holds stays: it may have come in while an interrupted unload waited for its answer.
@@ -261,7 +291,7 @@ class PurseStore:
                 self.put_token(name, token)
             for name, raw in loads.items():
                 self.vault.put("load", name, raw)
-            self.vault.drop("unload", b"")
+            self.vault.drop("unload", unload)
 
     def keep_only(self, live: Iterable[bytes]) -> None:
         """Forget tokens that the ledger says are not live; the others stay as they are."""
@@ -297,7 +327,25 @@ class PurseStore:
         self.vault.put("received", payment_id, replace(held, state=state).fields())
         return state
 
+    def store_hops(self, accepted: Accepted, bundle: PaymentBundle) -> None:
+        """The tokens that are now this purse's, with all that proves them; inside `Vault.together`."""
+        for name, token in accepted.mine.items():
+            self.put_token(name, token)
+        for name, raw in accepted.loads.items():
+            self.vault.put("load", name, raw)
+        for raw in bundle.certificates:
+            self.vault.put("certificate", certificates.unverified(raw, self.network)[0].id, raw)
+        for hop in accepted.hops:
+            self.vault.put("payment", hop.id, hop.raw)
+            for name in hop.transfer.inputs:
+                self.vault.put("spender", name, hop.id)
+
     # --- evidence ------------------------------------------------------------------------------
+
+    def keep_fork(self, bundle: PaymentBundle, know: Knowledge) -> None:
+        """Keep what of a refused bundle proves a fork."""
+        if not self.keep_proof(acceptance.proven_fork(bundle, know)):
+            log.warning("no room for another proof of a fork before the next sync")
 
     def keep_proof(self, payments: Iterable[bytes]) -> bool:
         """Keep the payments that prove a fork for the next sync, all or none; False if they would be too many."""

@@ -13,10 +13,11 @@ from typing import Final
 
 from cbdc.errors import NotEnrolled, TengeError, Unsettled
 from cbdc.formats.tokens import Output
-from wallet.balance import totals
 from wallet.element import ElementMaker, ElementProcess, LostElement, SecureElement
-from wallet.moving import UNDECIDED, MovingWallet
+from wallet.moving import MovingWallet
 from wallet.port import LedgerPort
+from wallet.renewal import slices, sum_tiyn
+from wallet.settling import NO_DECISION, UNDECIDED
 from wallet.vault import KdfCost, Vault
 
 _IN_USE: Final = b"element"
@@ -95,7 +96,8 @@ class ReplaceableWallet(MovingWallet):
         is_stuck = False
         if not is_lost:
             self.purse.recover()
-            is_stuck = self._is_unload_stuck(port)
+            self._resume_unloads(port)
+            is_stuck = bool(self.vault.items("unload"))
         _, refusals = self._reconcile(port)
         self._settle(port, refusals)
         if can_act:
@@ -112,19 +114,17 @@ class ReplaceableWallet(MovingWallet):
         if is_stuck:
             raise Unsettled("an unload of the purse is waiting for the ledger")
         own = {payment_id for payment_id, _ in self.vault.items("payment")}
-        undecided = [payment_id for payment_id, error in refusals if payment_id in own and error.code in UNDECIDED]
+        undecided = [
+            payment_id for payment_id, error in refusals if payment_id in own and error.code in UNDECIDED | NO_DECISION
+        ]
         if undecided:
             raise Unsettled("the ledger has not decided on all payments of the purse", payments=len(undecided))
 
     def _take_all_out(self, port: LedgerPort) -> None:
-        """One unload of everything. What the element has signed away without the wallet's knowledge it cannot sign."""
-        known = port.offline_of([self.element.public_key])
-        leaves = {name: leaf for name, leaf in known.items() if not self.element.has_spent(name)}
-        if not leaves:
-            return
-        sums = sorted(totals(leaves.values()).items(), key=lambda item: item[0] or b"")
-        outputs = tuple(Output(self.key.public, amount_tiyn, purpose) for purpose, amount_tiyn in sums)
-        self._unload(port, leaves, outputs, "unloaded", sum(output.amount_tiyn for output in outputs))
+        """Unload everything. What the element has signed away without the wallet's knowledge it cannot sign."""
+        for purpose, some in slices(self._free_leaves(port)):
+            output = Output(self.key.public, sum_tiyn(some), purpose)
+            self._unload(port, some, (output,), "unloaded", output.amount_tiyn)
 
     # --- then: the new element -------------------------------------------------------------------
 

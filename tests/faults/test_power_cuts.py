@@ -27,6 +27,7 @@ from cbdc.service.ledger import Identity, Ledger
 from cbdc.service.queries import Queries
 from cbdc.store.sqlite import SqliteStore
 from tests.wallet.town import FUNDS_TIYN, Town
+from wallet import renewal
 from wallet.customer import Customer
 from wallet.element import SimulatedElement
 from wallet.port import LocalPort
@@ -264,7 +265,7 @@ class Story:
         return self.steps | {f"sync {who}": self.syncs[who] for who in order}
 
 
-WHOLE_SYNC, BARE_SYNC = "WWWWEWWWEE", "WWWWEE"
+WHOLE_SYNC, BARE_SYNC = "WWWWWEWWWEE", "WWWWWEE"
 STORIES = {
     "paid": Story(
         "fresh",
@@ -273,7 +274,7 @@ STORIES = {
         PRICE_TIYN,
     ),
     "released": Story("paid", {"release": "WEW", "take_back": "W"}, {PAYER: WHOLE_SYNC, PAYEE: BARE_SYNC}, 0),
-    "unloaded": Story("paid", {"unload payer": "WWWEWWWEE"}, {PAYER: BARE_SYNC, PAYEE: WHOLE_SYNC}, PRICE_TIYN),
+    "unloaded": Story("paid", {"unload payer": "WWWWEWWWEE"}, {PAYER: "WWWWEE", PAYEE: WHOLE_SYNC}, PRICE_TIYN),
 }
 RESUME = {"load": ["sync payer", "load"], "accept": ["pay", "accept"], "finish": ["pay", "accept", "finish"]}
 """What users do after a cut in an act; after the others, the act itself again."""
@@ -431,6 +432,30 @@ def test_an_unload_after_a_cut_payment_finishes_the_payment_first(
     assert bench[PAYER].purse.balance_tiyn() == bench.owned_tiyn(PAYER) - (FUNDS_TIYN - PRICE_TIYN)
     sync(bench, PAYER, PAYEE, PAYER)
     bench.check_agreed(outcome(bench))
+
+
+SLICED_SYNC = "WW" + 3 * "WEWW" + "WEE"
+"""Learn and keep; journal, signature, receipt and swap for each of three unloads; forget, and the element's sync."""
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("number", range(len(SLICED_SYNC)))
+def test_a_renewal_in_slices_cut_anywhere_is_finished(
+    bench_of: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch, number: int, after: bool
+) -> None:
+    """Three leaves that one message could not hold; the next sync finishes what was signed and makes the rest anew."""
+    monkeypatch.setattr(renewal, "MAX_INPUTS", 1)
+    bench = bench_of("fresh", Fuse())
+    for tiyn in (10_00, 20_00, 30_00):
+        bench[PAYER].load(bench.port, tiyn)
+    bench.fuse.steps.clear()
+    bench.fuse.at, bench.fuse.after = number, after
+    with pytest.raises(PowerCut):
+        sync(bench, PAYER)
+    bench.reopen()
+    sync(bench, PAYER)
+    bench.check_agreed(0)
+    assert bench[PAYER].purse.balance_tiyn() == 60_00
 
 
 class Torn(LocalPort):

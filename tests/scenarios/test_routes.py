@@ -64,7 +64,7 @@ def test_two_hops_with_change() -> None:
         (5, "erlan", 40, "spent"),
         (6, "renewal", None, "erlan", "erlan", 40, "settled"),
         (3, "dana", 200, "spent"),
-        (4, "renewal", None, "dana", "dana", 300, "settled"),  # her marked 100 with it
+        (4, "renewal", None, "dana", "dana", 200, "settled"),  # her marked 100 apart from it
     ]
     assert [move.hop for name in ("one", "two") for move in moves(report, name)] == [1, 2]
     assert ("shop", 60_00, "online") in {(o.holder, o.amount_tiyn, o.state) for o in outputs(report)}

@@ -93,12 +93,12 @@ def refused(purse: Run) -> Any:
 
 
 @contextmanager
-def served(town: Path) -> Iterator[Path]:
-    """The town's ledger in this process, on a socket."""
+def served(town: Path, time_s: int = 0) -> Iterator[Path]:
+    """The town's ledger in this process, on a socket, at a time or at that of its last entry."""
     ledger, socket = town / "ledger", town / "s"
     operator = read_key(ledger / "keys" / "operator.pem", PASSPHRASE)
     network = bytes.fromhex((ledger / "root.pub").read_text().strip())
-    with ServedLedger(ledger / "ledger.db", network, operator, lambda: 0) as running:
+    with ServedLedger(ledger / "ledger.db", network, operator, lambda: time_s) as running:
         running.listen(socket)
         yield socket
 
@@ -193,6 +193,22 @@ def test_goods_refused_are_given_back(done: Any, refused: Any, town: Path) -> No
     assert (states(done, "dana"), states(done, "erlan")) == (["released"], ["released"])
     assert done("show", "dana")["offline"] == "1200.00"
     assert refused("take-back", "erlan", released) != ""
+
+
+def test_a_release_under_a_newer_list_is_taken_once_the_list_is_heard(done: Any, refused: Any, town: Path) -> None:
+    invoice, payment, released, heard = (town / name for name in ("invoice", "payment", "released", "list"))
+    done("ask", "erlan", "10", "-o", invoice)
+    paid = done("pay", "dana", invoice, "-o", payment)
+    done("take", "erlan", payment)
+    with served(town, done("list", "canteen")["time_s"] + 60) as socket:
+        done("sync", "canteen", "--ledger", socket)
+    done("list", "canteen", "-o", heard)
+    assert done("hear", "erlan", heard)["news"]
+    done("release", "erlan", paid["payment"], "-o", released)
+    assert refused("take-back", "dana", released) == "trust_list_stale"
+    assert [done("hear", "dana", heard)["news"] for _ in range(2)] == [True, False]
+    assert done("take-back", "dana", released)["state"] == "released"
+    assert refused("hear", "dana", released) != ""
 
 
 def test_bound_money_is_named_by_its_purpose(done: Any, refused: Any, purse: Run, town: Path) -> None:
@@ -357,7 +373,8 @@ def test_money_goes_in_and_out_and_a_sync_reports(done: Any, purse: Run, town: P
         done("pay", "dana", invoice, "-o", payment)
         done("take", "erlan", payment)
         report = done("sync", "erlan", "--ledger", socket)
-        assert report == {"ok": True, "sent": 1, "settled": 0, "refused": [], "disputed": 0, "offline": "10.00"}
+        said = {"ok": True, "sent": 1, "settled": 0, "refused": [], "disputed": 0}
+        assert report == said | {"offline": "10.00", "waiting": "0.00"}
         assert "settled 1, refused 0" in purse("sync", "dana", "--ledger", socket).out
         assert states(done, "dana") == ["settled"]
         assert done("unload", "dana", "320.25", "--ledger", socket)["offline"] == "1000.00"
@@ -442,6 +459,7 @@ def buyer(town: Path, *, stays: bool) -> Iterator[None]:
                 if stays:
                     trade.buy(customer.purse, link, trade.at_most(None))
                 else:
+                    customer.purse.hear(link.receive())
                     _, bundle = trade.pay(customer.purse, link.receive(), trade.at_most(None))
                     link.send(bundle)
         finally:

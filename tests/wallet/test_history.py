@@ -56,6 +56,7 @@ def test_what_came_back_has_a_line_of_its_own(town: Town, way: str) -> None:
     erlan.purse.learn(town.port.trust_list(), town.port.policy(), {})
     bundle = erlan.purse.release(payment_id)
     if way == "by the device":
+        dana.purse.hear(erlan.purse.trust_list_raw())
         dana.purse.take_back(bundle)
     town.sync("erlan", "dana")
     assert offline(dana) == [

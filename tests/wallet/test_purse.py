@@ -338,6 +338,7 @@ def test_a_bad_invoice_is_refused_before_anything_is_signed(
 def test_coins_past_their_time_by_the_payees_word_are_called_expired(paper: Paper, dana: Device) -> None:
     """Case 19: the payer's clock was set back; the payee has seen a later time signed."""
     later_s = NOW_S + 7 * DAY_S + 1
+    paper.now_s = NOW_S + 7 * DAY_S
     with pytest.raises(Expired):
         dana.purse.pay(forged_invoice(paper, ledger_time_s=later_s, trust_list_s=later_s))
 
@@ -345,6 +346,7 @@ def test_coins_past_their_time_by_the_payees_word_are_called_expired(paper: Pape
 def test_a_payer_whose_clock_is_set_back_still_pays_with_what_may_be_spent(paper: Paper, dana: Device) -> None:
     """By the payee's word one coin is past its time, so the other one pays."""
     later_s = NOW_S + 7 * DAY_S + 1
+    paper.now_s = NOW_S + 7 * DAY_S
     fresh = dana.load(COIN, spend_until_s=later_s)
     bundle = dana.purse.pay(forged_invoice(paper, ledger_time_s=later_s, trust_list_s=later_s))
     body = decode(PaymentBundle.decode(bundle).payment, paper.network).body

@@ -15,13 +15,14 @@ from cbdc.errors import (
     Expired,
     LimitHolding,
     LimitSpends,
-    Malformed,
     NotOwner,
     TengeError,
     TrustListStale,
+    Unreachable,
     WrongPayee,
 )
 from cbdc.formats import cbor
+from cbdc.formats.cose import Signature
 from cbdc.formats.ed25519 import SigningKey
 from cbdc.formats.kinds import Kind
 from cbdc.messages.bodies import Reconcile, Transfer
@@ -30,6 +31,8 @@ from cbdc.policy import DAY_S
 from tests.support import LIMITS, NOW_S, seed
 from tests.wallet.paper import CANTEEN, Device, Paper, PowerCut, cut_power, pay, stolen_seed
 from tests.wallet.town import Town
+from wallet.carriers import MemoryCarrier
+from wallet.carriers.exchange import as_releaser, as_taker
 from wallet.protocol import PaymentBundle
 from wallet.purse import Event, Holding, Sent, Status
 from wallet.scenarios.broken_element import BrokenElement
@@ -270,11 +273,11 @@ def test_nothing_is_taken_back_from_a_revoked_purse(paper: Paper, dana: Device, 
 
 
 def test_a_release_from_the_future_is_refused(paper: Paper, dana: Device, shop: Device, paid: bytes) -> None:
-    """The ledger would refuse it now, so the payer would hold what is not there."""
+    """Whoever names a time yet to come names a list that nobody has: with the list the time comes as well."""
     shop.learn(paper.trust_list(NOW_S + 60))
     bundle = shop.purse.release(paid)
-    refused(lambda: dana.purse.take_back(bundle), Malformed)
-    paper.now_s += 60
+    refused(lambda: dana.purse.take_back(bundle), TrustListStale)
+    dana.purse.hear(shop.purse.trust_list_raw())
     dana.purse.take_back(bundle)
 
 
@@ -299,6 +302,33 @@ def test_power_lost_after_the_element_signed_gives_the_same_release(
     assert shop.purse.balance_tiyn() == 0
     dana.purse.take_back(bundle)
     assert dana.purse.balance_tiyn() == COIN
+
+
+def test_a_release_is_not_forgotten_when_the_element_dies_behind_its_signature(
+    dana: Device, shop: Device, paid: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sign = shop.element.sign_payment
+
+    def dying(payload: bytes) -> Signature:
+        sign(payload)
+        raise Unreachable("the element died after it had signed")
+
+    monkeypatch.setattr(shop.element, "sign_payment", dying)
+    with pytest.raises(Unreachable):
+        shop.purse.release(paid)
+    monkeypatch.undo()
+    dana.purse.take_back(shop.purse.release(paid))
+    assert (dana.purse.balance_tiyn(), shop.element.counters()[0]) == (COIN, 1)
+
+
+def test_a_release_that_another_spend_overtook_is_forgotten(shop: Device, paid: bytes, new_device: NewDevice) -> None:
+    """The storage was rolled back to between intent and signature; the element has gone another way since."""
+    held = shop.vault.items("token")
+    payload = shop.purse._compose_release(paid, shop.purse.knowledge())[1]
+    pay(shop, new_device("bakery"), 60_00)
+    shop.vault.put("releasing", paid, [payload, [name for name, _ in held]])
+    assert shop.purse.recover() == 0
+    assert shop.vault.items("releasing") == []
 
 
 def test_power_lost_before_the_element_signed_released_nothing(
@@ -400,6 +430,48 @@ def test_the_ledger_refuses_a_release_that_goes_elsewhere(found: Found) -> None:
         town.port.submit(build(Kind.RECONCILE, Reconcile((forged,)), [], erlan.network))
     town.sync("erlan", "dana")
     assert (town.held("dana")[1], town.held("farida")[1]) == (300_00, 0)
+
+
+def revoked_payee(found: Found) -> tuple[Town, bytes]:
+    """erlan was paid 100; then his purse is revoked, which dana has not heard, and his device learns the newer list."""
+    town = found("dana", "erlan", "shop", reserve="5 000")
+    town["dana"].load(town.port, 100_00)
+    payment_id = town.pay_offline("dana", "erlan", 100_00)
+    town.pass_time(3600)
+    town.bank.revoke(town.port, town["erlan"].purse_key, "lost")
+    town.pass_time(3600)
+    town["erlan"].purse.learn(town.port.trust_list(), town.port.policy(), town.port.purposes())
+    return town, town["erlan"].purse.release(payment_id)
+
+
+def test_a_revoked_purse_gives_nothing_back(found: Found) -> None:
+    """Under the list that it names the ledger refuses its release: dana must not take that for money."""
+    town, released = revoked_payee(found)
+    dana, erlan = town["dana"], town["erlan"]
+    with pytest.raises(TrustListStale):
+        dana.purse.take_back(released)
+    assert dana.purse.hear(erlan.purse.trust_list_raw())
+    with pytest.raises(CertificateRevoked):
+        dana.purse.take_back(released)
+    assert dana.purse.balance_tiyn() == 0
+    town.sync("dana")
+    assert [sent.status for sent in dana.purse.sent()] == [Status.SETTLED]
+    town.pass_time(22 * DAY_S)
+    assert (town.held("dana")[0], town.held("erlan")[0]) == (900_00, 1_100_00)
+    assert town.economy.queries.forks() == []
+
+
+def test_a_release_under_a_newer_list_is_taken_once_that_list_is_heard(dana: Device, shop: Device, paid: bytes) -> None:
+    shop.learn(dana.paper.trust_list(dana.paper.now_s + 60))
+    bundle = shop.purse.release(paid)
+    before = dana.everything()
+    with pytest.raises(TrustListStale):
+        dana.purse.take_back(bundle)
+    assert dana.everything() == before
+    link = MemoryCarrier()
+    as_releaser(link, bundle, shop.purse)
+    assert as_taker(link, dana.purse.take_back, dana.purse) == paid
+    assert dana.purse.balance_tiyn() == COIN
 
 
 # --- the holding limit ---------------------------------------------------------------------------

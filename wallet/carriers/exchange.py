@@ -1,4 +1,4 @@
-"""The exchange of an offline payment over a link that goes both ways: INVOICE, PAYMENT, RECEIPT.
+"""The exchange of an offline payment over a link that goes both ways: INVOICE, PAYMENT, RECEIPT; and a RELEASE.
 
 Only the order of messages is here; what they mean is the purses'. Their rules make it safe to break anywhere: the payer
 journals before ``pay`` returns, the payee stores before ``accept`` returns, and whoever meets `Unreachable` in between
@@ -59,6 +59,26 @@ def as_payer(link: Carrier, pay: Callable[[bytes], bytes], finish: Callable[[byt
     _pass_on(link, purse.newer_list(invoice))
     link.send(payment)
     finish(_next(link, purse))
+
+
+def as_releaser(link: Carrier, release: bytes, purse: Listener) -> None:
+    """Give a payment back. The list that the release names goes ahead: its taker refuses it under one he has not heard.
+
+    Raises:
+        Unreachable: the link broke; the release is signed all the same.
+    """
+    _pass_on(link, purse.trust_list_raw())
+    link.send(release)
+
+
+def as_taker(link: Carrier, take_back: Callable[[bytes], bytes], purse: Listener) -> bytes:
+    """Hear the list that comes ahead, then take what is given back (``take_back``); the payment's id.
+
+    Raises:
+        Unreachable: the link broke.
+        TengeError: as ``take_back``, or as `Listener.hear` for a list that is nobody's.
+    """
+    return take_back(_next(link, purse))
 
 
 def is_trust_list(message: bytes) -> bool:

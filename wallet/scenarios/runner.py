@@ -217,7 +217,9 @@ class _Player:
     def release(self, step: Step) -> str:
         payment, payment_id = self.payments.offline_payment(step.text("payment"))
         payer, payee = self.economy.device(payment.payer), self.economy.device(payment.payee)
-        payer.wallet.take_back(_carried(payee.wallet.release(payment_id)))
+        released = payee.wallet.release(payment_id)
+        payer.wallet.hear(_carried(payee.wallet.trust_list_raw()))
+        payer.wallet.take_back(_carried(released))
         return f"{payee.name} signs {show_tenge(payment.amount_tiyn)} back to {payer.name}"
 
     def _forged(self, payer: Device, invoice: bytes, what: str) -> bytes:

@@ -7,7 +7,7 @@ from typing import Final
 
 import typer
 
-from tui.commands.purse import counter, hands, online, show
+from tui.commands.purse import counter, hands, lists, online, show
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -18,8 +18,9 @@ COMMANDS: Final[tuple[Callable[..., None], ...]] = (
     *(online.load, online.unload, online.sync),
     *(counter.sell, counter.buy),
     *(hands.ask, hands.pay, hands.take, hands.finish, hands.again, hands.release, hands.take_back),
+    *(lists.list_, lists.hear),
 )
 for command in COMMANDS:
-    app.command()(command)
+    app.command(command.__name__.rstrip("_").replace("_", "-"))(command)
 
 __all__ = ["app"]

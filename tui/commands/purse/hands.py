@@ -42,7 +42,7 @@ def ask(
         amount_tiyn = amount_of(amount)
         invoice = customer.purse.invoice(amount_tiyn)
         tell(f"asks for {show_tenge(amount_tiyn)} as {customer.purse.certificate.account}", as_json)
-        _hand_out(invoice, to, {"ok": True, "amount": format_tenge(amount_tiyn)}, as_json)
+        hand_out(invoice, to, {"ok": True, "amount": format_tenge(amount_tiyn)}, as_json)
 
 
 def pay(
@@ -91,7 +91,7 @@ def take(
         check_free(to, force=force)
         deal, receipt = trade.take(customer.purse, read_payload(payment))
         tell(deal_text("took", deal), as_json)
-        _hand_out(receipt, to, deal_facts(deal), as_json)
+        hand_out(receipt, to, deal_facts(deal), as_json)
 
 
 def finish(wallet: WalletPath, receipt: Source, at: At = None, as_json: Json = False) -> None:
@@ -120,7 +120,7 @@ def again(
         check_free(to, force=force)
         payment_id = trade.id_named(payment, (sent.id for sent in customer.purse.sent()))
         bundle = customer.purse.again(payment_id)
-        _hand_out(bundle, to, {"ok": True, "payment": payment_id.hex()}, as_json)
+        hand_out(bundle, to, {"ok": True, "payment": payment_id.hex()}, as_json)
 
 
 def release(
@@ -133,6 +133,8 @@ def release(
     as_json: Json = False,
 ) -> None:
     """Give a payment that was taken back to its payer: sign, journal, then write it. A repeat gives the same bytes.
+
+    The payer takes it only under a trust list as new as the one that this wallet has: `purse list` writes that.
 
     Examples:
         tenge purse release ./timur 3f0c1d2e -o release.kzt
@@ -149,9 +151,10 @@ def release(
 
 
 def take_back(wallet: WalletPath, released: Source, at: At = None, as_json: Json = False) -> None:
-    """Take a released payment back.
+    """Take a released payment back. Where it names a newer trust list (`trust_list_stale`), `purse hear` that first.
 
     Examples:
+        tenge purse hear ./aigerim list.kzt
         tenge purse take-back ./aigerim release.kzt
     """
     with opened(wallet, at, as_json) as customer:
@@ -166,7 +169,7 @@ def take_back(wallet: WalletPath, released: Source, at: At = None, as_json: Json
 # --- what comes out ----------------------------------------------------------------------------
 
 
-def _hand_out(message: bytes, to: Path | None, facts: dict[str, object], as_json: bool) -> None:
+def hand_out(message: bytes, to: Path | None, facts: dict[str, object], as_json: bool) -> None:
     """The payload to its file or to standard output; in JSON beside the facts, unless it has a file."""
     if to is not None or not as_json:
         write_payload(message, to)
@@ -180,7 +183,7 @@ def _hand_out_signed(
     bundle: bytes, to: Path | None, payment_id: bytes, facts: dict[str, object], as_json: bool
 ) -> None:
     try:
-        _hand_out(bundle, to, facts, as_json)
+        hand_out(bundle, to, facts, as_json)
     except OSError as error:
         raise FileTrouble(
             "not written, but signed and kept: nothing is lost, the same command or `purse again` gives the same bytes",

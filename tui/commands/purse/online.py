@@ -68,6 +68,8 @@ def sync(wallet: WalletPath, ledger: LedgerSocket, at: At = None, as_json: Json 
             f"sent {report.sent}, settled {report.settled}, refused {len(report.refusals)}, "
             f"disputed {report.disputed}; the purse holds {show_tenge(report.offline_tiyn)}"
         )
+        if report.waiting_tiyn:
+            out.print(f"{show_tenge(report.waiting_tiyn)} are signed away and wait for the ledger's decision")
         if report.refusals:
             table = Table("payment", "refused as", "because", title="Refused by the ledger")
             for payment_id, error in report.refusals:
@@ -83,6 +85,7 @@ def _facts(report: SyncReport) -> dict[str, object]:
         "refused": [{"payment": payment_id.hex(), "error": error.to_json()} for payment_id, error in report.refusals],
         "disputed": report.disputed,
         "offline": format_tenge(report.offline_tiyn),
+        "waiting": format_tenge(report.waiting_tiyn),
     }
 
 

@@ -58,24 +58,24 @@ def _sent_fields(sent: Sent) -> cbor.Value:
 
 def _report_fields(report: SyncReport) -> cbor.Value:
     refusals = [[payment_id, error_fields(error)] for payment_id, error in report.refusals]
-    return [report.sent, refusals, report.settled, report.disputed, report.offline_tiyn]
+    return [report.sent, refusals, report.settled, report.disputed, report.offline_tiyn, report.waiting_tiyn]
 
 
 def _report(value: Any) -> SyncReport:
-    sent, refusals, settled, disputed, offline_tiyn = value
+    sent, refusals, settled, disputed, offline_tiyn, waiting_tiyn = value
     errors = tuple((payment_id, error_of(fields)) for payment_id, fields in refusals)
-    return SyncReport(sent, errors, settled, disputed, offline_tiyn)
+    return SyncReport(sent, errors, settled, disputed, offline_tiyn, waiting_tiyn)
 
 
 def _holdings_fields(holdings: Holdings) -> cbor.Value:
-    unanswered = None if holdings.unanswered is None else list(holdings.unanswered)
+    unanswered = [list(pair) for pair in holdings.unanswered]
     offline = [[purpose, amount_tiyn] for purpose, amount_tiyn in holdings.offline.items()]
     return [list(holdings.keys), offline, holdings.pending_tiyn, unanswered, list(holdings.retired)]
 
 
 def _holdings(value: Any) -> Holdings:
     keys, offline, pending_tiyn, unanswered, retired = value
-    waiting = None if unanswered is None else tuple(unanswered)
+    waiting = tuple((first_input, amount_tiyn) for first_input, amount_tiyn in unanswered)
     return Holdings(tuple(keys), dict(offline), pending_tiyn, waiting, tuple(retired))
 
 
