@@ -580,7 +580,7 @@ TIME: dict[int, tuple[Defence, ...]] = {
         line(
             "ledger: an honest holder behind him is paid",
             LEDGER,
-            "void += _put_void(draft, names, tokens)",
+            "void += _put_void(draft, names, tokens, sorted({payer.key, payee.key} | barred))",
             f"{ON_EVIDENCE}::test_an_honest_holder_behind_an_acceptor_at_fault_is_paid",
         ),
     ),

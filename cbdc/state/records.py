@@ -6,7 +6,7 @@ and nothing else, so log positions and arrival order never enter it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple, Self
@@ -77,6 +77,7 @@ class OfflineToken(Record):
     ``paid`` says of what a payment brought to its payee whence it came, so that a release can be checked: the
     payer's certificate id, the purpose that the value was drawn from, and all that the payment brought (tiyn). A
     ``void`` one was made by a payment that does not count, as its acceptor could know; kept because he passed it on.
+    ``barred`` are the purse keys, sorted, that paid or accepted it on such payments: behind it they are not honest.
     """
 
     owner: bytes
@@ -88,7 +89,7 @@ class OfflineToken(Record):
     spenders: list[bytes]
     returned: bool
     paid: list[Any] | None = None
-    void: bool = False
+    barred: list[bytes] = field(default_factory=list)
 
     def encode(self) -> bytes:
         return cbor.encode(
@@ -102,9 +103,13 @@ class OfflineToken(Record):
                 self.spenders,
                 self.returned,
                 self.paid,
-                self.void,
+                self.barred,
             ]
         )
+
+    @property
+    def void(self) -> bool:
+        return bool(self.barred)
 
     @property
     def is_live(self) -> bool:
@@ -122,7 +127,7 @@ class OfflineToken(Record):
             sorted([*self.spenders, message_id]),
             self.returned,
             self.paid,
-            self.void,
+            self.barred,
         )
 
     @property
@@ -146,8 +151,8 @@ def live_leaf(value: bytes) -> LiveLeaf | None:
 
     Kept for as long as a group is on its way, because sums and indexes ask for the same values one after the other.
     """
-    owner, amount_tiyn, purpose, _, final_at_s, _, spenders, returned, _, void = fields_of(value)
-    return None if spenders or returned or void else LiveLeaf(owner, amount_tiyn, purpose, final_at_s)
+    owner, amount_tiyn, purpose, _, final_at_s, _, spenders, returned, _, barred = fields_of(value)
+    return None if spenders or returned or barred else LiveLeaf(owner, amount_tiyn, purpose, final_at_s)
 
 
 @dataclass(frozen=True, slots=True)

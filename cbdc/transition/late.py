@@ -63,8 +63,7 @@ def judge_late(
 
     Raises:
         Malformed: it is not late, or what `offline.outputs_of` says. Replayed: it counts, in time. AncestryBroken: an
-            input is unknown. RoleRefused, NotEnrolled: see `offline.parties_of`. CertificateRevoked: void money would
-            go back to the purse that paid it.
+            input is unknown. RoleRefused, NotEnrolled: see `offline.parties_of`.
     """
     draft = Draft(view)
     body, _ = offline.offline_transfer(message)
@@ -76,7 +75,6 @@ def judge_late(
     if not any(offline.is_final(token, time_s) for token in inputs):
         raise Malformed("nothing that the payment spends is final", found=time_s)
     outputs = offline.outputs_of(draft, message, inputs, parties, time_s)
-    offline.check_void_not_back(inputs, parties.payee)
     unknown = tuple(name for name in body.inputs if name not in known)
     late = LatePayment(message.id, raw, parties.payer.key, time_s, tuple(known), unknown)
     return late, {outpoint(message.id, index): token for index, token in enumerate(outputs)}

@@ -216,8 +216,9 @@ def offline_transfer(message: Verified) -> tuple[Transfer, OfflineTerms]:
 def _payment(draft: Draft, message: Verified, time_s: int, void: list[bytes]) -> bool:
     """Take in one payment; False if it is known already.
 
-    One against the deny-list is refused, but if nothing else is wrong with it its outputs stand as void until the whole
-    evidence is taken in, so that an honest holder further down the chain is paid (rule 5); ``void`` gets their names.
+    One against the deny-list, or that brings void money back, is refused, but if nothing else is wrong with it its
+    outputs stand as void until the whole evidence is taken in, so that an honest holder further down the chain is paid
+    (rule 5); ``void`` gets their names.
     """
     body, terms = offline_transfer(message)
     parties = parties_of(draft, message)
@@ -232,9 +233,11 @@ def _payment(draft: Draft, message: Verified, time_s: int, void: list[bytes]) ->
             raise fault from None
         raise
     names = [outpoint(message.id, index) for index in range(len(tokens))]
-    check_void_not_back(inputs, payee)
+    barred = {key for token in inputs for key in token.barred}
+    if fault is None and payee.key in barred:
+        fault = CertificateRevoked("void money does not come back to a purse that paid or took it", payee=payee.id)
     if fault is not None:
-        void += _put_void(draft, names, tokens)
+        void += _put_void(draft, names, tokens, sorted({payer.key, payee.key} | barred))
         raise fault
     for name, token in zip(body.inputs, inputs, strict=True):
         draft.spend_offline(name, token.spent_by(message.id), message.id)
@@ -283,21 +286,15 @@ def outputs_of(
     return judge(body, terms, message.signers, inputs, parties, draft.definition, trust_list_days)
 
 
-def check_void_not_back(inputs: list[OfflineToken], payee: Certificate) -> None:
-    """Whoever made a void output has what he spent still: he is no honest holder behind its acceptor.
+def _put_void(draft: Draft, names: list[bytes], tokens: list[OfflineToken], barred: list[bytes]) -> list[bytes]:
+    """Let the outputs of a payment at fault stand as void; the names of those that were not there before.
 
-    Raises:
-        CertificateRevoked: void money would go back to the purse that paid it.
+    Whoever paid or took them is ``barred``: he has what he spent still, or could know, so no later payment makes good
+    money of them for him. Keys, since a purse may be known under several certificates.
     """
-    if any(token.void and token.paid is not None and token.paid[0] == payee.id for token in inputs):
-        raise CertificateRevoked("void money does not go back to the revoked purse that paid it", payee=payee.id)
-
-
-def _put_void(draft: Draft, names: list[bytes], tokens: list[OfflineToken]) -> list[bytes]:
-    """Let the outputs of a payment at fault stand as void; the names of those that were not there before."""
     fresh = [(name, token) for name, token in zip(names, tokens, strict=True) if draft.offline(name) is None]
     for name, token in fresh:
-        draft.put_offline(name, replace(token, void=True))
+        draft.put_offline(name, replace(token, barred=barred))
     return [name for name, _ in fresh]
 
 

@@ -112,8 +112,8 @@ class Model:
     """E, in order of arrival: payments and unloads."""
     void: dict[bytes, Leaf] = field(default_factory=dict)
     """Rule 5: outputs of payments at fault that somebody further down the chain took in good faith."""
-    void_payers: dict[bytes, tuple[bytes, bytes, bytes]] = field(default_factory=dict)
-    """Output of a payment at fault -> its payer's and its acceptor's certificate, and the output's owner."""
+    barred: dict[bytes, frozenset[bytes]] = field(default_factory=dict)
+    """Output of a payment at fault -> the purses that paid or took it, or void money that it was made of."""
     finals: list[tuple[bytes, int]] = field(default_factory=list)
     """(leaf, size of E at that time), in the order in which leaves were swept."""
     repaid: list[tuple[bytes, int, int]] = field(default_factory=list)
@@ -641,15 +641,11 @@ class Model:
             if at_fault:
                 raise Refused("certificate_revoked") from None
             raise
-        for name in part["inputs"]:
-            maker, acceptor, owner = self.void_payers.get(name, (None, None, None))
-            was_paid = acceptor is not None and owner == self.certificates[acceptor].key
-            if name in self.void and was_paid and maker == terms["payee"]:
-                raise Refused("certificate_revoked")  # he has what he spent still
-        if at_fault:
+        barred = frozenset[bytes]().union(*(self.barred[name] for name in part["inputs"] if name in self.void))
+        if at_fault or payee.key in barred:  # or he has what he spent still, or could know as well
             for index, leaf in enumerate(made):
                 self.void.setdefault(outpoint(part["id"], index), leaf._replace(void=True))
-                self.void_payers[outpoint(part["id"], index)] = (terms["payer"], terms["payee"], leaf.owner)
+                self.barred[outpoint(part["id"], index)] = barred | {payer.key, payee.key}
             raise Refused("certificate_revoked")
         return made
 

@@ -63,7 +63,7 @@ def test_a_leaf_is_live_until_it_is_spent_or_returned(spenders: list[bytes], ret
 
 
 def test_a_void_leaf_is_not_live() -> None:
-    leaf = OfflineToken(KEY, 5, None, 1, 2, 0, [], False, void=True)
+    leaf = OfflineToken(KEY, 5, None, 1, 2, 0, [], False, barred=[KEY])
     assert not leaf.is_live
     assert live_leaf(leaf.encode()) is None
 

@@ -585,17 +585,103 @@ def test_payments_behind_an_acceptor_at_fault_in_every_order() -> None:
     assert len(roots) == 1
 
 
-def test_void_money_does_not_go_back_to_the_revoked_purse_that_paid_it(
-    world: World, aida: Customer, bolat: Customer
+def way_back(world: World, faulty: bytes, acceptor: Customer, payer: Customer, how: str, **terms: object) -> bytes:
+    """The acceptor of a payment at fault gives all of it back to its payer."""
+    if how == "release":
+        return pay(world, acceptor, payer, paid(world, faulty), 900, invoice_id=world.message_id(faulty), hop=0)
+    return handed_on(world, faulty, acceptor, payer, 900, **terms)
+
+
+WAYS_BACK = pytest.mark.parametrize(("how", "hops"), [("payment", 2), ("release", 0)])
+
+
+@WAYS_BACK
+def test_void_money_does_not_become_good_on_its_way_back(
+    world: World, aida: Customer, bolat: Customer, how: str, hops: int
 ) -> None:
-    """aida's leaf was never spent: with this payment, or a release, she would have the value twice."""
+    """aida's leaf was never spent: she would have the value twice. Nor does it for bolat, who gave it back."""
     _, faulty = at_fault(world, aida, bolat)
+    back = way_back(world, faulty, bolat, aida, how)
     with refuses(world, CertificateRevoked):
-        world.reconcile(faulty, handed_on(world, faulty, bolat, aida, 900))
+        world.reconcile(faulty, back)
+    again = pay(world, aida, bolat, paid(world, back), 900, hop=hops + 1, trust_list_s=NOW_S)
     with refuses(world, CertificateRevoked):
-        release = {"invoice_id": world.message_id(faulty), "hop": 0}
-        world.reconcile(faulty, pay(world, bolat, aida, paid(world, faulty), 900, **release))
+        world.reconcile(faulty, back, again)
     assert (world.live_tiyn(aida.purse.public), debt_of(world, bolat)) == (900, 0)
+
+
+@WAYS_BACK
+def test_an_honest_holder_behind_a_way_back_is_paid(
+    world: World, aida: Customer, bolat: Customer, dana: Customer, how: str, hops: int
+) -> None:
+    """He could not see it, and came in time: the one who passed the void money on bears it, out of what she has."""
+    world.set_reserve("altyn", 5_000)
+    _, faulty = at_fault(world, aida, bolat)
+    back = way_back(world, faulty, bolat, aida, how)
+    onward = pay(world, aida, dana, paid(world, back), 900, hop=hops + 1, trust_list_s=NOW_S)
+    world.reconcile(faulty, back, onward)
+    assert [world.live_tiyn(person.purse.public) for person in (aida, bolat, dana)] == [900, 0, 900]
+    assert [debt_of(world, person) for person in (aida, bolat, dana)] == [0, 0, 0]  # aida's own leaf is seized
+    assert reserve_of(world, "altyn").reserve_tiyn == 5_000
+    world.now_s = NOW_S + POLICY.offline_final_days * DAY_S
+    assert sweep(world, *leaves_of(world, aida))
+    assert world.online_tiyn(aida.key.public) == 0
+
+
+def test_void_money_that_comes_back_is_known_by_its_purses_key(world: World, aida: Customer, bolat: Customer) -> None:
+    """A renewed certificate of the purse that paid it is the same purse."""
+    leaf, before = world.load(aida, 900), aida.certificate(world.network).id
+    renewed = renew_purse(world, aida)
+    world.now_s += 1
+    revoke(world, aida, renewed)
+    world.now_s += 1
+    faulty = pay(world, aida, bolat, leaf, 900, payer_certificate=before)
+    back = way_back(world, faulty, bolat, aida, "payment", payee_certificate=renewed)
+    with refuses(world, CertificateRevoked):
+        world.reconcile(faulty, back)
+    assert world.live_tiyn(aida.purse.public) == 900
+
+
+def test_void_money_does_not_come_back_by_another_acceptor_at_fault(
+    world: World, aida: Customer, bolat: Customer, dana: Customer
+) -> None:
+    _, faulty = at_fault(world, aida, bolat)
+    revoke(world, bolat)
+    world.now_s += 1
+    second = handed_on(world, faulty, bolat, dana, 900)
+    with refuses(world, CertificateRevoked):
+        world.reconcile(faulty, second, pay(world, dana, aida, paid(world, second), 900, hop=3))
+
+
+def test_ways_back_in_every_order() -> None:
+    """The evidence of two who hold void money by the same way back, and of one behind its acceptor."""
+    roots = set()
+    for order in permutations(range(4)):
+        world = World.founded("altyn", "kumis")
+        aida, bolat, dana, erlan = (world.customer(name) for name in ("aida", "bolat", "dana", "erlan"))
+        world.set_reserve("altyn", 5_000)
+        _, faulty = at_fault(world, aida, bolat)
+        back = way_back(world, faulty, bolat, aida, "payment")
+        onward = [
+            pay(world, aida, payee, paid(world, back), 900, hop=3, trust_list_s=NOW_S, salt=payee.name)
+            for payee in (dana, erlan)
+        ]
+        beside = handed_on(world, faulty, bolat, dana, 900)
+        groups = [[faulty, back, onward[0]], [onward[1], back, faulty], [faulty, beside], [back, faulty]]
+        for index in order:
+            with suppress(CertificateRevoked, Replayed):
+                world.reconcile(*groups[index])
+        roots.add(world.root())
+        assert [world.live_tiyn(person.purse.public) for person in (aida, bolat, dana, erlan)] == [900, 0, 1_800, 900]
+        assert [debt_of(world, person) for person in (aida, bolat)] == [1_800 - 900, 900]
+    assert len(roots) == 1
+
+
+def leaves_of(world: World, customer: Customer) -> list[bytes]:
+    """The names of a purse's live leaves."""
+    leaves = [key[1] for key in world.view.records() if key[0] is Table.OFFLINE]
+    found = ((name, world.leaf(name)) for name in leaves)
+    return [name for name, leaf in found if leaf and leaf.is_live and leaf.owner == customer.purse.public]
 
 
 def test_a_void_output_is_no_ones_to_unload_or_to_return(
