@@ -23,6 +23,7 @@ from cbdc.formats.tokens import Output
 from cbdc.limits import MAX_AMOUNT_TIYN
 from cbdc.messages import bodies
 from cbdc.policy import DAY_S
+from cbdc.purposes.words import Phrase
 from cbdc.state.records import Table, Token
 from tests.support import LATER_S, NOW_S, YEAR_S, Customer, World
 from tests.unit.helpers import (
@@ -362,7 +363,7 @@ def test_a_mark_clears_at_an_allowed_payee(world: World, aida: Customer, canteen
 def test_a_condition_refuses(world: World, aida: Customer, bolat: Customer) -> None:
     sponsor, purpose = sponsored(world)
     token = grant(world, sponsor, purpose, aida, 900)
-    with refuses(world, PurposeRefused, condition="payee_mcc", found="no category", wanted="5812"):
+    with refuses(world, PurposeRefused, condition="payee_mcc", found=Phrase("no_payee_mcc")):
         transfer(world, [token], [out(bolat, 900, purpose)], aida.key)
 
 
@@ -370,7 +371,7 @@ def test_a_condition_sees_the_merchants_category(world: World, aida: Customer) -
     sponsor, purpose = sponsored(world)
     bar = world.customer("bar", merchant=Merchant(CANTEEN.bin, "5813", CANTEEN.kato))
     token = grant(world, sponsor, purpose, aida, 900)
-    with refuses(world, PurposeRefused, condition="payee_mcc", found="5813"):
+    with refuses(world, PurposeRefused, condition="payee_mcc", found=Phrase("payee_mcc", ("5813",))):
         transfer(world, [token], [out(bar, 900, purpose)], aida.key)
 
 
