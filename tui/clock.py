@@ -12,7 +12,7 @@ from typing import Annotated, Final
 
 import typer
 
-from wallet.scenarios.schema import time_of
+from wallet.scenarios.values import time_of
 
 LAST: Final = "last"
 

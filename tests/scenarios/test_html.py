@@ -135,7 +135,7 @@ def test_nothing_that_a_scenario_says_becomes_markup(tmp_path: Path) -> None:
         *FUNDED[1:],
         EVERYBODY_OFFLINE,
         pay("dana", "erlan", "10", as_=HOSTILE),
-        {"do": "expect", "wallet": HOSTILE, "online": "1"},
+        {"do": "expect", "payment": HOSTILE, "status": "settled"},
     ]
     text = played(BASE | {"title": HOSTILE, "step": steps}, tmp_path)[2]
     read = Page(text)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
-from cbdc.amounts import parse_tenge
 from cbdc.errors import Malformed
 from cbdc.formats import cbor
 from cbdc.purposes import conditions
 from cbdc.purposes.conditions import Condition
 from cbdc.purposes.conditions.time import DAYS
-from wallet.scenarios.schema import time_of
+from wallet.scenarios.values import amount_of, nearest, shown, text_of, time_of
+
+_NOW: Final = (
+    *("all", "any", "not", "payee", "payer", "payee_tier", "payee_mcc", "payee_kato"),
+    *("per_payment", "after", "before", "hours"),
+)
+_TO_COME: Final = ("per_period", "items", "approval", "evidence")
 
 
 def condition_of(table: dict[str, Any], account_of: Callable[[str], str]) -> Condition:
@@ -25,7 +30,7 @@ def condition_of(table: dict[str, Any], account_of: Callable[[str], str]) -> Con
 
 def _canonical(table: object, account_of: Callable[[str], str]) -> cbor.Value:
     if not isinstance(table, dict) or len(table) != 1:
-        raise Malformed("a condition is a table with one name", found=str(table)[:80])
+        raise Malformed("a condition is a table with one name", found=shown(table))
     ((name, argument),) = table.items()
     match name:
         case "all" | "any":
@@ -34,26 +39,36 @@ def _canonical(table: object, account_of: Callable[[str], str]) -> cbor.Value:
         case "not":
             return [name, _canonical(argument, account_of)]
         case "payee" | "payer":
-            return [name, sorted({account_of(str(item)) for item in _list(argument, name)})]
+            return [name, sorted({account_of(item) for item in _texts(argument, name)})]
         case "payee_tier":
-            return [name, sorted(set(argument if isinstance(argument, list) else [argument]))]
+            return [name, _tiers(argument)]
         case "hours":
             return [name, _hours(argument)]
         case "payee_mcc" | "payee_kato":
-            return [name, sorted({str(item) for item in _list(argument, name)})]
+            return [name, sorted(set(_texts(argument, name)))]
         case "per_payment":
-            return [name, parse_tenge(str(argument))]
+            return [name, amount_of(argument, name, "condition")]
         case "after" | "before":
             return [name, time_of(argument)]
-        case _:
+        case _ if name in _TO_COME:
             raise Malformed("this condition is not there yet", found=name)
+        case _:
+            raise Malformed("unknown condition", found=name[:40], **nearest(name, (*_NOW, *_TO_COME)))
+
+
+def _tiers(argument: object) -> list[cbor.Value]:
+    tiers = argument if isinstance(argument, list) else [argument]
+    if not all(isinstance(tier, int) and not isinstance(tier, bool) for tier in tiers):
+        raise Malformed("payee_tier takes a number or a list of them", found=shown(argument))
+    return sorted(set(tiers))
 
 
 def _hours(table: object) -> cbor.Value:
     """``{ days = "mon-fri", from = "08:00", to = "18:00" }``; days are a range, or names with commas between them."""
     if not isinstance(table, dict) or table.keys() != {"days", "from", "to"}:
         raise Malformed("hours takes days, from and to")
-    return [sorted(_days(str(table["days"]))), _minute(str(table["from"])), _minute(str(table["to"]))]
+    text = {name: text_of(value, name, "hours") for name, value in table.items()}
+    return [sorted(_days(text["days"])), _minute(text["from"]), _minute(text["to"])]
 
 
 def _days(text: str) -> set[int]:
@@ -79,3 +94,7 @@ def _list(value: object, name: str) -> list[Any]:
     if not isinstance(value, list):
         raise Malformed(f"{name} takes a list")
     return value
+
+
+def _texts(value: object, name: str) -> list[str]:
+    return [text_of(item, name, "condition") for item in _list(value, name)]

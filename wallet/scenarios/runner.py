@@ -17,8 +17,9 @@ from wallet.scenarios.economy import Device, Economy
 from wallet.scenarios.forging import forge
 from wallet.scenarios.payments import Payment, Payments
 from wallet.scenarios.report import Report, conclude
-from wallet.scenarios.schema import Scenario, Step, span_of
+from wallet.scenarios.schema import Scenario, Step
 from wallet.scenarios.setting import OneProcess, SettingMaker
+from wallet.scenarios.values import span_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +33,6 @@ class StepResult:
     detail: str
     ms: float
 
-
-MESSAGES: Final = ("invoice", "payment", "receipt")
-"""What crosses between two devices in a payment, in this order."""
 
 OnStep = Callable[[Step, StepResult], None]
 
@@ -85,20 +83,14 @@ class _Player:
         before = self._value(step) if step.refused else None
         code, detail = None, ""
         try:
-            action = _ACTIONS.get(step.do)
-            if action is None:
-                raise Malformed("this step is not there yet", found=step.do)
             self.economy.setting.rest()
-            detail = action(self, step)
+            detail = _ACTIONS[step.do](self, step)
             ok = step.refused is None
             if not ok:
                 detail = f"should have been refused with {step.refused}: {detail}"
         except TengeError as error:
             code, detail = error.code, str(error)
             ok = step.refused == error.code
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            code, detail = Malformed.code, f"a field of this step has another form: {error!r}"
-            ok = step.refused == code
         if ok and before is not None and before != self._value(step):
             ok, detail = False, f"refused, but value moved: {detail}"
         return StepResult(step.number, step.do, ok, code, detail, (time.perf_counter() - started) * 1000)
@@ -146,8 +138,6 @@ class _Player:
 
     def pay(self, step: Step) -> str:
         payer, payee = self.economy.device(step.text("from")), self.economy.device(step.text("to"))
-        if step.fields.get("privacy", "open") != "open":
-            raise Malformed("this privacy level is not there yet", found=str(step.fields["privacy"]))
         what = self._forgeries.pop(payer.name, None)
         lost = self._lost.pop(str(step.fields.get("as")), set())
         is_online = what is None and payer.is_connected and payee.is_connected
@@ -201,8 +191,6 @@ class _Player:
 
     def lose_message(self, step: Step) -> str:
         name, message = step.text("payment"), step.text("message")
-        if message not in MESSAGES:
-            raise Malformed("no such message", found=message, wanted=" or ".join(MESSAGES))
         self._lost.setdefault(name, set()).add(message)
         return f"the {message} of {name} will never arrive"
 
@@ -302,7 +290,7 @@ class _Player:
 
     def restore(self, step: Step) -> str:
         device, label = self.economy.device(step.text("wallet")), step.text("to")
-        if label not in self._backups:
+        if label not in self._backups:  # the step that was to make it failed
             raise Malformed("no such backup", found=label)
         device.wallet.close()
         for suffix in ("", "-wal", "-shm"):
@@ -355,8 +343,6 @@ class _Player:
 
     def crash(self, step: Step) -> str:
         at = step.text("at")
-        if at not in ("before_commit", "after_commit"):
-            raise Malformed("a crash is before_commit or after_commit", found=at)
         self.economy.setting.crash_next(at)
         return f"the ledger will die {at.replace('_', ' ')} in the next step and be started again"
 
@@ -409,7 +395,4 @@ def _show(step: Step) -> str:
 
 
 def _lines(step: Step) -> tuple[Line, ...]:
-    items = step.fields.get("items", [])
-    if not isinstance(items, list):
-        raise Malformed(f"step {step.number}: items is a list")
-    return tuple(Line(str(item["category"]), parse_tenge(str(item["amount"]))) for item in items)
+    return tuple(Line(item["category"], parse_tenge(item["amount"])) for item in step.fields.get("items", []))

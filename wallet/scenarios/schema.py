@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import re
 import tomllib
-from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
-from cbdc.amounts import parse_tenge
-from cbdc.errors import Malformed, TengeError, TooLarge
-from cbdc.limits import MAX_NAME_CHARS, MAX_SCENARIO_BYTES, MAX_TIME_S
+from cbdc.errors import FormError, Malformed, TengeError, TooLarge
+from cbdc.limits import MAX_SCENARIO_BYTES
 from cbdc.policy import Policy
+from wallet.scenarios import forms
+from wallet.scenarios.conditions import condition_of
+from wallet.scenarios.forms import Names
+from wallet.scenarios.values import (
+    MAX_SPAN_S,
+    Table,
+    amount_of,
+    check_fields,
+    count_of,
+    name_in,
+    nearest,
+    placed_time,
+    shown,
+    span_of,
+    table_in,
+    text_in,
+    text_of,
+)
 
 KINDS: Final = ("person", "merchant", "sponsor")
 _OFFLINE_AMOUNTS: Final = {"holding": "offline_holding_tiyn", "payment": "offline_payment_tiyn"}
@@ -26,24 +38,20 @@ _OFFLINE_COUNTS: Final = {
     "final_days": "offline_final_days",
     "trust_list_days": "trust_list_days",
 }
+_SUPERVISION: Final = ("supervisors", "supervisor_quorum")
 _PRIVACY_AMOUNTS: Final = {
     ("confidential", "payment"): "confidential_payment_tiyn",
     ("cash", "payment"): "cash_payment_tiyn",
     ("cash", "month"): "cash_month_tiyn",
 }
-_NAME: Final = re.compile(r"[\w-][\w.-]*")
-"""Letters and digits of any script, ``_``, ``-`` and, not at the front, ``.``: names become directories."""
-
 _TABLES: Final = ("title", "seed", "start", "policy", "bank", "wallet", "purpose", "step")
 _TABLES_TO_COME: Final = ("oracle", "approver")
-_STEPS_TO_COME: Final = ("evidence", "approve", "open_private")
-
-_DEVICE_STEPS: Final = ("backup", "clone")
-"""Steps whose ``as`` names what becomes a directory."""
-
-_SPANS: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400, "week": 604_800}
-_MAX_SPAN_S: Final = 36_525 * 86_400
-"""A hundred years: as far as a scenario's time may move, at once and in all."""
+_BANK_FIELDS: Final = ("name", "reserve")
+_WALLET_FIELDS: Final = ("name", "bank", "kind", "mcc", "kato", "bin", "iin", "tier")
+_PURPOSE_FIELDS: Final = ("name", "sponsor", "title", "mark", "expires", "return_to", "allow")
+_LANGUAGES: Final = ("en", "kk", "ru")
+_MARKS: Final = ("clears",)
+_MARKS_TO_COME: Final = ("keeps", "keeps_hops", "until_evidence")
 
 _LAST_START_S: Final = 7_258_118_400
 """The beginning of the year 2200; a hundred years later every calendar still works."""
@@ -93,23 +101,23 @@ class Step:
     refused: str | None
     note: str
 
+    @property
+    def where(self) -> str:
+        """How an error names this step."""
+        return f"step {self.number} ({self.do})"
+
     def text(self, name: str) -> str:
         """A required text field. Raises Malformed."""
-        value = self.fields.get(name)
-        if not isinstance(value, str) or not value:
-            raise Malformed(f"step {self.number} ({self.do}) needs a text {name!r}")
-        return value
+        return text_in(self.fields, name, self.where)
 
     def amount_tiyn(self) -> int:
         """The required amount. Raises Malformed."""
-        return _amount(self.text("amount"), f"step {self.number} ({self.do})")
+        return amount_of(self.fields.get("amount"), "amount", self.where)
 
     def names(self, name: str) -> list[str]:
-        """A required list of names. Raises Malformed."""
-        value = self.fields.get(name)
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value) or not value:
-            raise Malformed(f"step {self.number} ({self.do}) needs a list of names {name!r}")
-        return value
+        """A required list of names; `forms` has looked at it."""
+        found: list[str] = self.fields[name]
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +138,8 @@ def read(path: Path) -> Scenario:
     """Read a scenario file.
 
     Raises:
-        Malformed: not a scenario; the message names the place. TooLarge: above `MAX_SCENARIO_BYTES`.
+        Malformed: not a scenario; the message names the file and the place. TooLarge: above `MAX_SCENARIO_BYTES`, or
+        an amount above what there can be.
     """
     if path.stat().st_size > MAX_SCENARIO_BYTES:
         raise TooLarge("scenario file too long", limit=MAX_SCENARIO_BYTES)
@@ -138,141 +147,169 @@ def read(path: Path) -> Scenario:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, or numbers and nesting beyond any reader
         raise Malformed("not a TOML file", path=path, reason=str(error)) from None
-    return parse(data)
+    try:
+        return parse(data)
+    except FormError as error:
+        raise type(error)(f"{path.name}: {error.message}", **error.values) from None
 
 
-def parse(data: dict[str, Any]) -> Scenario:
-    """Turn the decoded TOML into records. Raises Malformed."""
+def parse(data: Table) -> Scenario:
+    """Turn the decoded TOML into records: every field known, every name that is used there. Raises FormError."""
+    _check_tables(data)
+    banks = tuple(_bank(item) for item in _tables(data, "bank"))
+    wallets = tuple(_wallet(item) for item in _tables(data, "wallet"))
+    purposes = tuple(_purpose(item) for item in _tables(data, "purpose"))
+    for named in (banks, wallets, purposes):
+        _check_once([item.name for item in named])
+    _check_owners(banks, wallets, purposes)
+    steps = _tables(data, "step")
+    names = _names(banks, wallets, purposes, steps)
     scenario = Scenario(
-        title=_text(data, "title", "the scenario"),
-        seed=_count(data.get("seed", 0), "seed"),
+        title=text_in(data, "title", "the scenario"),
+        seed=count_of(data.get("seed", 0), "seed"),
         start_s=_start(data),
         policy=_policy(data),
-        banks=tuple(_bank(item) for item in _tables(data, "bank")),
-        wallets=tuple(_wallet(item) for item in _tables(data, "wallet")),
-        purposes=tuple(_purpose(item) for item in _tables(data, "purpose")),
-        steps=tuple(_step(number, item) for number, item in enumerate(_tables(data, "step"), 1)),
+        banks=banks,
+        wallets=wallets,
+        purposes=purposes,
+        steps=tuple(_step(number, item, names) for number, item in enumerate(steps, 1)),
     )
-    _check_known(data)
     _check_time_passed(scenario.steps)
-    for named in (scenario.banks, scenario.wallets, scenario.purposes):
-        names = [item.name for item in named]
-        if len(set(names)) != len(names):
-            raise Malformed("a name is given twice", found=", ".join(sorted({n for n in names if names.count(n) > 1})))
     return scenario
-
-
-def time_of(value: object) -> int:
-    """Seconds since 1970 of an ISO 8601 time with its offset. Raises Malformed."""
-    try:
-        time = value if isinstance(value, dt.datetime) else dt.datetime.fromisoformat(str(value))
-    except ValueError:
-        raise Malformed("not a time", found=str(value)[:40]) from None
-    if time.tzinfo is None:
-        raise Malformed("a time states its offset", found=str(value)[:40])
-    seconds = int(time.timestamp())
-    if not 0 <= seconds <= MAX_TIME_S:
-        raise Malformed("not a time between 1970 and 9999", found=str(value)[:40])
-    return seconds
-
-
-def span_of(text: str) -> int:
-    """Seconds of a span such as ``"3 days"`` or ``"2 hours"``. Raises Malformed."""
-    number, _, unit = text.strip().partition(" ")
-    seconds = _SPANS.get(unit.strip().removesuffix("s"))
-    if seconds is None or not number.isdecimal():
-        raise Malformed("not a span of time", found=text[:40], wanted="such as '3 days'")
-    if len(number) > len(str(_MAX_SPAN_S)) or int(number) * seconds > _MAX_SPAN_S:
-        raise Malformed("a span of more than a hundred years", found=text[:40])
-    return int(number) * seconds
 
 
 # --- tables ------------------------------------------------------------------------------------
 
 
-def _bank(item: dict[str, Any]) -> BankSpec:
-    name = _name(item, "name", "a bank")
-    return BankSpec(name, _amount(item.get("reserve", "0"), f"reserve of bank {name}"))
+def _bank(item: Table) -> BankSpec:
+    name = name_in(item, "name", "a bank")
+    check_fields(item, _BANK_FIELDS, f"bank {name}")
+    return BankSpec(name, amount_of(item.get("reserve", "0"), "reserve", f"bank {name}"))
 
 
-def _wallet(item: dict[str, Any]) -> WalletSpec:
-    name = _name(item, "name", "a wallet")
+def _wallet(item: Table) -> WalletSpec:
+    name = name_in(item, "name", "a wallet")
+    where = f"wallet {name}"
+    check_fields(item, _WALLET_FIELDS, where)
     kind = item.get("kind", "person")
     if kind not in KINDS:
-        raise Malformed(f"wallet {name}: unknown kind", found=str(kind), wanted=" or ".join(KINDS))
-    optional = {field: None if item.get(field) is None else str(item[field]) for field in ("mcc", "kato", "bin")}
+        values = nearest(shown(kind), KINDS)
+        raise Malformed(f"{where}: unknown kind", found=shown(kind), wanted=" or ".join(KINDS), **values)
+    texts = {name: text_of(item[name], name, where) for name in ("mcc", "kato", "bin", "iin") if name in item}
     return WalletSpec(
-        name, _text(item, "bank", f"wallet {name}"), kind, tier=_count(item.get("tier", 1), "tier"), **optional
+        name,
+        text_in(item, "bank", where),
+        kind,
+        mcc=texts.get("mcc"),
+        kato=texts.get("kato"),
+        bin=texts.get("bin"),
+        tier=count_of(item.get("tier", 1), f"{where}: tier"),
     )
 
 
-def _purpose(item: dict[str, Any]) -> PurposeSpec:
-    name = _name(item, "name", "a purpose")
+def _purpose(item: Table) -> PurposeSpec:
+    name = name_in(item, "name", "a purpose")
     where = f"purpose {name}"
-    title = item.get("title", {})
-    titles = {lang: str(title.get(lang) or name) for lang in ("en", "kk", "ru")} if isinstance(title, dict) else {}
-    mark, allow = item.get("mark", "clears"), item.get("allow")
-    if mark != "clears":
-        raise Malformed(f"{where}: this rule for the mark is not there yet", found=str(mark), wanted="clears")
-    if not titles or not isinstance(allow, dict):
+    check_fields(item, _PURPOSE_FIELDS, where)
+    title, allow = item.get("title", {}), item.get("allow")
+    if not isinstance(title, dict) or not isinstance(allow, dict):
         raise Malformed(f"{where} needs a title and allow")
-    sponsor = _text(item, "sponsor", where)
+    check_fields(title, _LANGUAGES, f"{where}: title")
+    en, kk, ru = (text_of(title.get(lang) or name, lang, f"{where}: title") for lang in _LANGUAGES)
+    sponsor = text_in(item, "sponsor", where)
     return PurposeSpec(
         name=name,
         sponsor=sponsor,
-        return_to=str(item.get("return_to", sponsor)),
-        titles=(titles["en"], titles["kk"], titles["ru"]),
-        mark=mark,
-        expires_s=_time(item.get("expires"), f"{where}: expires"),
+        return_to=text_of(item.get("return_to", sponsor), "return_to", where),
+        titles=(en, kk, ru),
+        mark=_mark(item.get("mark", "clears"), where),
+        expires_s=placed_time(item.get("expires"), f"{where}: expires"),
         allow=allow,
     )
 
 
-def _step(number: int, item: dict[str, Any]) -> Step:
-    do = _text(item, "do", f"step {number}")
+def _mark(mark: object, where: str) -> str:
+    """The rule for the mark: a text, or a table of one rule with its argument."""
+    name = next(iter(mark)) if isinstance(mark, dict) and len(mark) == 1 else mark
+    if name in _MARKS_TO_COME:
+        raise Malformed(f"{where}: this rule for the mark is not there yet", found=shown(mark), wanted="clears")
+    if not isinstance(mark, str) or mark not in _MARKS:
+        values = nearest(shown(name), (*_MARKS, *_MARKS_TO_COME))
+        raise Malformed(f"{where}: unknown rule for the mark", found=shown(mark), **values)
+    return mark
+
+
+def _step(number: int, item: Table, names: Names) -> Step:
+    do = text_in(item, "do", f"step {number}")
     where = f"step {number} ({do})"
-    _check_do(number, do)
-    _check_items(item.get("items", []), where)
-    refused = None if item.get("refused") is None else str(item["refused"])
-    if refused is not None and refused not in _codes(TengeError):
-        raise Malformed(f"{where}: refused is no known error code", found=refused[:40])
-    if do in _DEVICE_STEPS and "as" in item:
-        _name(item, "as", where)
-    rest = {name: value for name, value in item.items() if name not in ("do", "refused", "note")}
-    return Step(number, do, rest, refused, str(item.get("note", "")))
+    forms.check_do(number, do)
+    rest = {name: value for name, value in item.items() if name not in forms.EVERY_STEP}
+    forms.check(do, rest, where, names)
+    refused = None if item.get("refused") is None else shown(item["refused"])
+    if refused is not None and refused not in (codes := _codes(TengeError)):
+        raise Malformed(f"{where}: refused is no known error code", found=refused, **nearest(refused, codes))
+    names.note(do, rest, refused=refused is not None)
+    note = item.get("note") or ""
+    return Step(number, do, rest, refused, note and text_of(note, "note", where))
 
 
-def _check_known(data: dict[str, Any]) -> None:
+# --- names -------------------------------------------------------------------------------------
+
+
+def _check_tables(data: Table) -> None:
     for name in data:
         if name in _TABLES_TO_COME:
             raise Malformed(f"[[{name}]] is not there yet")
-        if name not in _TABLES:
-            raise Malformed(f"unknown field {name[:40]!r}", **_nearest(name, _TABLES))
+    check_fields(data, _TABLES)
 
 
-def _check_do(number: int, do: str) -> None:
-    from wallet.scenarios.runner import STEPS  # noqa: PLC0415 - the runner imports this module
-
-    if do in STEPS:
-        return
-    if do in _STEPS_TO_COME:
-        raise Malformed(f"step {number}: this step is not there yet", found=do)
-    raise Malformed(f"step {number}: unknown step", found=do[:40], **_nearest(do, STEPS))
+def _check_once(names: list[str]) -> None:
+    if len(set(names)) != len(names):
+        raise Malformed("a name is given twice", found=", ".join(sorted({n for n in names if names.count(n) > 1})))
 
 
-def _check_items(items: object, where: str) -> None:
-    if not isinstance(items, list):
-        raise Malformed(f"{where}: items is a list")
-    for item in items:
-        if not isinstance(item, dict):
-            raise Malformed(f"{where}: an item is a table")
-        _text(item, "category", f"{where}: an item")
-        _amount(_text(item, "amount", f"{where}: an item"), f"{where}: an item")
+def _check_owners(
+    banks: tuple[BankSpec, ...], wallets: tuple[WalletSpec, ...], purposes: tuple[PurposeSpec, ...]
+) -> None:
+    """The banks of wallets and the wallets of purposes are there, and conditions can be read."""
+    for wallet in wallets:
+        _check_there(wallet.bank, "bank", f"wallet {wallet.name}", [bank.name for bank in banks])
+    accounts = {wallet.name: f"{wallet.bank}/{wallet.name}" for wallet in wallets}
+    for purpose in purposes:
+        where = f"purpose {purpose.name}"
+        for name in (purpose.sponsor, purpose.return_to):
+            _check_there(name, "wallet", where, accounts)
+        try:
+            condition_of(purpose.allow, lambda name: _account(name, accounts))
+        except FormError as error:
+            raise type(error)(f"{where}: {error.message}", **error.values) from None
 
 
-def _nearest(name: str, known: Sequence[str]) -> dict[str, str]:
-    """What was probably meant, for an error's values."""
-    return {"nearest": near[0]} if (near := get_close_matches(name, known, 1)) else {}
+def _account(name: str, accounts: dict[str, str]) -> str:
+    if name not in accounts:
+        raise Malformed("no such wallet", found=name[:40], **nearest(name, accounts))
+    return accounts[name]
+
+
+def _check_there(name: str, what: str, where: str, known: list[str] | dict[str, str]) -> None:
+    if name not in known:
+        raise Malformed(f"{where}: no such {what}", found=name[:40], **nearest(name, known))
+
+
+def _names(
+    banks: tuple[BankSpec, ...],
+    wallets: tuple[WalletSpec, ...],
+    purposes: tuple[PurposeSpec, ...],
+    steps: list[Table],
+) -> Names:
+    paid = [step.get("as") for step in steps if step.get("do") == "pay"]
+    return Names(
+        banks=tuple(bank.name for bank in banks),
+        wallets=tuple(wallet.name for wallet in wallets),
+        purposes=tuple(purpose.name for purpose in purposes),
+        devices={wallet.name for wallet in wallets},
+        payments_to_come=[name for name in paid if isinstance(name, str)],
+    )
 
 
 def _codes(kind: type[TengeError]) -> set[str]:
@@ -280,85 +317,48 @@ def _codes(kind: type[TengeError]) -> set[str]:
     return {kind.code}.union(*(_codes(below) for below in kind.__subclasses__()))
 
 
-def _start(data: dict[str, Any]) -> int:
-    start_s = _time(data.get("start", "2026-01-01T00:00:00+05:00"), "start")
+# --- time and policy ---------------------------------------------------------------------------
+
+
+def _start(data: Table) -> int:
+    start_s = placed_time(data.get("start", "2026-01-01T00:00:00+05:00"), "start")
     if start_s > _LAST_START_S:
-        raise Malformed("start: after the beginning of the year 2200", found=str(data["start"])[:40])
+        raise Malformed("start: after the beginning of the year 2200", found=shown(data["start"]))
     return start_s
 
 
 def _check_time_passed(steps: tuple[Step, ...]) -> None:
-    """All spans together; one that is none by itself fails when its step is played."""
     passed_s = 0
     for step in steps:
         if step.do == "advance":
-            with suppress(Malformed):
-                passed_s += span_of(str(step.fields.get("by")))
-        if passed_s > _MAX_SPAN_S:
+            passed_s += span_of(step.text("by"))
+        if passed_s > MAX_SPAN_S:
             raise Malformed(f"step {step.number} (advance): more than a hundred years in all")
 
 
-def _policy(data: dict[str, Any]) -> Policy:
-    table = _table(data, "policy")
-    values: dict[str, int] = {}
-    offline, privacy = _table(table, "offline"), _table(table, "privacy")
-    values |= {
-        field: _amount(offline[name], f"policy offline {name}")
+def _policy(data: Table) -> Policy:
+    table = table_in(data, "policy")
+    check_fields(table, ("offline", "privacy", *_SUPERVISION), "policy")
+    offline, privacy = table_in(table, "offline"), table_in(table, "privacy")
+    check_fields(offline, (*_OFFLINE_AMOUNTS, *_OFFLINE_COUNTS), "policy offline")
+    check_fields(privacy, {level for level, _ in _PRIVACY_AMOUNTS}, "policy privacy")
+    values: dict[str, int] = {
+        field: amount_of(offline[name], name, "policy offline")
         for name, field in _OFFLINE_AMOUNTS.items()
         if name in offline
     }
-    values |= {field: _count(offline[name], name) for name, field in _OFFLINE_COUNTS.items() if name in offline}
-    for (level, name), target in _PRIVACY_AMOUNTS.items():
-        if name in _table(privacy, level):
-            values[target] = _amount(privacy[level][name], f"policy privacy {level} {name}")
-    values |= {name: _count(table[name], name) for name in ("supervisors", "supervisor_quorum") if name in table}
+    values |= {field: count_of(offline[name], name) for name, field in _OFFLINE_COUNTS.items() if name in offline}
+    for level in privacy:
+        inner, where = table_in(privacy, level), f"policy privacy {level}"
+        known = {name: target for (of, name), target in _PRIVACY_AMOUNTS.items() if of == level}
+        check_fields(inner, known, where)
+        values |= {known[name]: amount_of(amount, name, where) for name, amount in inner.items()}
+    values |= {name: count_of(table[name], name) for name in _SUPERVISION if name in table}
     return Policy(**values)
 
 
-def _tables(data: dict[str, Any], name: str) -> list[dict[str, Any]]:
+def _tables(data: Table, name: str) -> list[Table]:
     value = data.get(name, [])
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise Malformed(f"[[{name}]] is not a list of tables")
-    return value
-
-
-def _table(data: dict[str, Any], name: str) -> dict[str, Any]:
-    value = data.get(name, {})
-    if not isinstance(value, dict):
-        raise Malformed(f"{name} is not a table")
-    return value
-
-
-def _text(data: dict[str, Any], name: str, where: str) -> str:
-    value = data.get(name)
-    if not isinstance(value, str) or not value:
-        raise Malformed(f"{where} needs a text {name!r}")
-    return value
-
-
-def _name(data: dict[str, Any], field: str, where: str) -> str:
-    name = _text(data, field, where)
-    if len(name) > MAX_NAME_CHARS or not _NAME.fullmatch(name):
-        wanted = f"at most {MAX_NAME_CHARS} letters, digits, '-', '_', '.', the last not first"
-        raise Malformed(f"{where}: {field} does not do as a name", found=name[:MAX_NAME_CHARS], wanted=wanted)
-    return name
-
-
-def _amount(value: object, where: str) -> int:
-    try:
-        return parse_tenge(str(value))
-    except Malformed as error:
-        raise Malformed(f"{where}: {error.message}", **error.values) from None
-
-
-def _time(value: object, where: str) -> int:
-    try:
-        return time_of(value)
-    except Malformed as error:
-        raise Malformed(f"{where}: {error.message}", **error.values) from None
-
-
-def _count(value: object, name: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise Malformed(f"{name} is not a whole number", found=str(value)[:40])
     return value
