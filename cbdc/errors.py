@@ -257,9 +257,15 @@ class WrongNetwork(TengeError):
 
 
 class AlreadyThere(TengeError):
-    """A file would be overwritten."""
+    """A file would be overwritten, or a directory is not empty."""
 
     code = "already_there"
+
+
+class Declined(TengeError):
+    """Whoever was asked said no; nothing was signed."""
+
+    code = "declined"
 
 
 class LedgerBusy(TengeError):
@@ -275,7 +281,7 @@ class LedgerCorrupt(TengeError):
 
 
 class FileTrouble(TengeError):
-    """The operating system refuses a file or directory, or something is there already; ``path`` and ``reason`` say."""
+    """A file or directory is not there, or the operating system refuses it; ``path`` and ``reason`` say."""
 
     code = "io_error"
 

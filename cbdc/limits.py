@@ -181,6 +181,10 @@ MAX_CONNECTIONS: Final = 256
 IDLE_CONNECTION_S: Final = 300
 """A connection on which nothing has come for so long is closed; the wallet makes a new one when it needs it."""
 
+WALLET_WAIT_S: Final = 5
+"""How long a command waits for a wallet that another command has open: in a pipe the one before is about to end, and
+opening takes a second on a slow device; a `sell` that waits for its payer is not waited for."""
+
 LEDGER_ANSWER_S: Final = 60
 """How long a wallet waits for an answer, and for a ledger that broke off to come back: a restart takes seconds."""
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import typer
 
 from tui.commands import bench, fraud, ledger, purse, qr, scenario, serve
+from tui.output import CommandLine
 
 app = typer.Typer(
+    cls=CommandLine,
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_show_locals=False,

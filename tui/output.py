@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from typer.core import TyperGroup
 
-from cbdc.errors import FileTrouble, TengeError
+from cbdc.errors import Declined, FileTrouble, TengeError
 
 EXIT_REFUSED: Final = 1
 EXIT_USAGE: Final = 2
@@ -24,8 +27,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instea
 
 
 def print_json(value: dict[str, Any]) -> None:
-    """One JSON object on standard output."""
+    """One JSON object on standard output, at once. Raises OSError."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    sys.stdout.flush()
 
 
 @contextmanager
@@ -41,15 +45,60 @@ def refusals(as_json: bool) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        facts = {} if error.filename is None else {"path": error.filename}
-        _refuse(
-            FileTrouble("a file or directory cannot be used", **facts, reason=error.strerror or str(error)), as_json
-        )
+        _refuse(trouble_of(error), as_json)
+
+
+def trouble_of(error: OSError) -> FileTrouble:
+    """What the operating system refuses, as one of our errors."""
+    facts = {} if error.filename is None else {"path": error.filename}
+    return FileTrouble("a file or directory cannot be used", **facts, reason=error.strerror or str(error))
 
 
 def _refuse(error: TengeError, as_json: bool) -> NoReturn:
+    _show_error(error, as_json)
+    raise typer.Exit(EXIT_REFUSED) from None
+
+
+def _show_error(error: TengeError, as_json: bool) -> None:
     if as_json:
         print_json({"ok": False, "error": error.to_json()})
     else:
         err.print(f"[bold red]{error.code}[/]: {escape(str(error))}", soft_wrap=True)
-    raise typer.Exit(EXIT_REFUSED) from None
+
+
+class Usage(TengeError):
+    """The command line itself does not do: an unknown option, a missing argument."""
+
+    code = "usage"
+
+
+_USAGE_ERROR: Final[Any] = typer.BadParameter.__mro__[1]
+"""Every error about the command line; the library does not name it for others."""
+
+
+class CommandLine(TyperGroup):
+    """All commands. With ``--json`` a wrong command line is one JSON object too; what cannot be written is told."""
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
+        """Run the command line."""
+        given = sys.argv[1:] if args is None else list(args)
+        try:
+            if "--json" not in given:
+                return super().main(args, *rest, **options)
+            sys.exit(super().main(args, *rest, **options | {"standalone_mode": False}))
+        except typer.Abort:
+            _show_error(Declined("there was no answer to a question"), as_json=True)
+            sys.exit(EXIT_REFUSED)
+        except OSError as error:  # standard output takes nothing: the error goes beside it
+            _drop_output()
+            _show_error(trouble_of(error), as_json=False)
+            sys.exit(EXIT_REFUSED)
+        except _USAGE_ERROR as error:
+            _show_error(Usage(error.format_message()), as_json=True)
+            sys.exit(EXIT_USAGE)
+
+
+def _drop_output() -> None:
+    """Let nothing more be written to standard output, also when the program ends."""
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.__stdout__.fileno() if sys.__stdout__ else 1)

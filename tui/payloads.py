@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from cbdc.errors import AlreadyThere, Malformed, Unreachable
+from cbdc.errors import AlreadyThere, FileTrouble, Malformed
 from cbdc.limits import MAX_CLIPBOARD_CHARS
 from wallet.carriers.file import FileCarrier
 from wallet.carriers.text import from_clipboard
@@ -21,7 +21,7 @@ def read_payload(source: str) -> bytes:
     At most so many bytes are read that longer text is refused by the reader of clipboard text, not cut silently.
 
     Raises:
-        Unreachable: it cannot be read. FormError: it is no payload.
+        FileTrouble: it cannot be read. FormError: it is no payload.
     """
     most_bytes = 4 * MAX_CLIPBOARD_CHARS + 4
     try:
@@ -32,7 +32,8 @@ def read_payload(source: str) -> bytes:
                 data = file.read(most_bytes)
         return from_clipboard(data.decode("utf-8"))
     except OSError as error:
-        raise Unreachable("the payload cannot be read", path=source, reason=type(error).__name__) from None
+        reason = error.strerror or type(error).__name__
+        raise FileTrouble("the payload cannot be read", path=source, reason=reason) from None
     except UnicodeDecodeError:
         raise Malformed("not a payload: not text", path=source) from None
 

@@ -6,9 +6,12 @@ Every terminal action is first a call here. Nothing is shown or asked; a refusal
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
+from cbdc.errors import LedgerBusy
 from wallet.balance import Balance, Holdings, balance_of, totals, without_device
 from wallet.element import ElementMaker, ElementProcess, LostElement
 from wallet.history import HistoryItem
@@ -18,6 +21,8 @@ from wallet.online import VALID_FOR_S
 from wallet.port import LedgerPort
 from wallet.replacement import ReplaceableWallet, element_key, element_path, note_element
 from wallet.vault import KdfCost, Vault
+
+_BETWEEN_TRIES_S: Final = 0.1
 
 
 class Customer(ReplaceableWallet):
@@ -88,6 +93,20 @@ class Customer(ReplaceableWallet):
             raise
         note_element(vault, opened)
         return cls(vault, opened, vault.get("wallet", b"network"), clock, random)
+
+    @classmethod
+    def open_soon(
+        cls, directory: Path, password: str, *, clock: Callable[[], int], pin: str | None = None, wait_s: float
+    ) -> Customer:
+        """As `open`, but a wallet that another program has is asked for again, for so long. Raises as `open`."""
+        deadline_s = time.monotonic() + wait_s
+        while True:
+            try:
+                return cls.open(directory, password, clock=clock, pin=pin)
+            except LedgerBusy:
+                if time.monotonic() + _BETWEEN_TRIES_S > deadline_s:
+                    raise
+                time.sleep(_BETWEEN_TRIES_S)
 
     @classmethod
     def open_without_element(

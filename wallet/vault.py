@@ -23,8 +23,14 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from filelock import FileLock, Timeout
 
-from cbdc.errors import FormError, LedgerBusy, WalletCorrupt, WrongPassword
+from cbdc.errors import FileTrouble, FormError, LedgerBusy, TengeError, WalletCorrupt, WrongPassword
 from cbdc.formats import cbor
+
+_SYSTEM_REFUSES: Final = (
+    *(sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR),
+    *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN),
+)
+"""SQLite's codes for a file that cannot be used, whatever is in it: a read-only directory, a full disk."""
 
 _NONCE_BYTES: Final = 12
 _KEY_BYTES: Final = 32
@@ -107,9 +113,10 @@ class Vault:
 
         Raises:
             WrongPassword: the password does not open it. WalletCorrupt: not a vault. LedgerBusy: open elsewhere.
+            FileTrouble: there is none, or the system refuses it.
         """
         if not path.exists():
-            raise WalletCorrupt("there is no wallet here", path=path)
+            raise FileTrouble("there is no wallet here", path=path, reason="no such file")
         lock, connection = _locked(path)
         try:
             if gate is not None:
@@ -229,7 +236,7 @@ def _unwrap(path: Path, connection: sqlite3.Connection, password: str) -> tuple[
         cost = KdfCost(iterations, lanes, memory_kib)
         key = _stretch(password, salt, cost)
     except (sqlite3.DatabaseError, TypeError, ValueError, FormError) as error:
-        raise WalletCorrupt("this is not a wallet file", path=path, reason=type(error).__name__) from None
+        raise _trouble(path, error) from None
     try:
         return ChaCha20Poly1305(key).decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], b"data key"), cost
     except InvalidTag:
@@ -249,12 +256,24 @@ def _locked(path: Path) -> tuple[FileLock, sqlite3.Connection]:
         lock.acquire(timeout=0)
     except Timeout:
         raise LedgerBusy("this wallet is open in another program", path=path) from None
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    except sqlite3.DatabaseError as error:
+        lock.release()
+        raise _trouble(path, error) from None
     try:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
-    except sqlite3.DatabaseError:
+    except sqlite3.DatabaseError as error:
         connection.close()
         lock.release()
-        raise WalletCorrupt("this is not a wallet file", path=path) from None
+        raise _trouble(path, error) from None
     return lock, connection
+
+
+def _trouble(path: Path, error: Exception) -> TengeError:
+    """Why a file does not open: the system refuses it and it may be sound, or it is no vault."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is not None and code & 0xFF in _SYSTEM_REFUSES:
+        return FileTrouble("the wallet's file cannot be used", path=path, reason=str(error))
+    return WalletCorrupt("this is not a wallet file", path=path, reason=type(error).__name__)

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from cbdc.errors import AlreadyThere, Malformed
+from cbdc.errors import AlreadyThere, FileTrouble
 from cbdc.offline.fraud import verify_proof
 from tests.scenarios.plays import BASE, EVERYBODY_OFFLINE, FUNDED, Tables, pay
 from tui.commands.scenario import shipped
@@ -188,12 +188,12 @@ def test_a_page_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
     path = tmp_path / "report.html"
     path.write_text("before")
     monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(Malformed, match="No space left"):
+    with pytest.raises(FileTrouble, match="No space left"):
         page.write(path, "after", force=True)
     assert (path.read_text(), list(tmp_path.iterdir())) == ("before", [path])
 
 
 @pytest.mark.parametrize("name", [".", "no/such/directory/report.html"])
 def test_a_page_needs_a_place(tmp_path: Path, name: str) -> None:
-    with pytest.raises(Malformed):
+    with pytest.raises(FileTrouble):
         page.check_free(tmp_path / name, force=True)

@@ -47,7 +47,7 @@ def test_refusals(tenge: Run, played: Path, tmp_path: Path) -> None:
     proof = Path(tenge("fraud", "export", played / "ledger", "--to", tmp_path, "--json").json()["forks"][0]["file"])
     assert tenge("fraud", "verify", proof, "--root", "00" * 32, "--json").code() == "bad_signature"
     assert tenge("fraud", "verify", proof, "--root", "no key", "--json").code() == "malformed"
-    assert tenge("fraud", "verify", tmp_path / "none", "--root", root, "--json").code() == "malformed"
+    assert tenge("fraud", "verify", tmp_path / "none", "--root", root, "--json").code() == "io_error"
     proof.write_bytes(proof.read_bytes()[:-1])
     cut = tenge("fraud", "verify", proof, "--root", root, "--json")
     assert (cut.status, cut.code()) == (1, "malformed")

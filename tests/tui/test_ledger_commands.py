@@ -7,6 +7,7 @@ import re
 import shutil
 import sqlite3
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cbdc.amounts import parse_tenge
 from cbdc.formats.ed25519 import SigningKey
 from cbdc.log import entries, merkle
-from tests.tui.conftest import PASSPHRASE, Run
+from tests.tui.conftest import PASSPHRASE, TENGE, Run
 
 LOOKING = [("status",), ("verify",), ("audit",), ("export",)]
 
@@ -66,7 +67,7 @@ def test_without_a_terminal_nobody_is_asked(program: Run, tmp_path: Path) -> Non
 def test_nothing_is_founded_over_a_ledger(tenge: Run, copied: Path) -> None:
     before = (copied / "ledger.db").read_bytes()
     done = tenge("ledger", "init", copied, "--json", TENGE_PASSPHRASE=PASSPHRASE)
-    assert (done.status, done.code()) == (1, "ledger_busy")
+    assert (done.status, done.code()) == (1, "already_there")
     assert (copied / "ledger.db").read_bytes() == before
 
 
@@ -153,7 +154,7 @@ def test_export_replaces_a_file_only_with_force(tenge: Run, market: Path, tmp_pa
     file.write_text("something dear")
     done = tenge("ledger", "export", market / "ledger", "--out", file)
     assert done.status == 1
-    assert done.err.startswith("io_error: there is a file already")
+    assert done.err.startswith("already_there: there is a file already")
     assert file.read_text() == "something dear"
     assert tenge("ledger", "export", market / "ledger", "--out", file, "--force").status == 0
     assert file.read_text() == tenge("ledger", "export", market / "ledger").out
@@ -164,7 +165,7 @@ def test_export_in_json_sums_up_what_it_wrote(tenge: Run, market: Path, tmp_path
     file = tmp_path / "log.jsonl"
     facts = tenge("ledger", "export", market / "ledger", "--out", file, "--json").json()
     assert facts == {"ok": True, "entries": len(file.read_text().splitlines()), "path": str(file)}
-    assert tenge("ledger", "export", market / "ledger", "--out", file, "--json").code() == "io_error"
+    assert tenge("ledger", "export", market / "ledger", "--out", file, "--json").code() == "already_there"
     assert tenge("ledger", "export", market / "ledger", "--json").out == file.read_text()
 
 
@@ -260,7 +261,7 @@ def test_a_root_key_is_64_hex_digits(tenge: Run, copied: Path, root: str) -> Non
 def test_looking_where_there_is_no_ledger_is_refused(tenge: Run, tmp_path: Path, command: tuple[str, ...]) -> None:
     done = tenge("ledger", *command, tmp_path)
     assert (done.status, done.out) == (1, "")
-    assert done.err.startswith("ledger_corrupt: ")
+    assert done.err.startswith("io_error: there is no ledger here")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -295,11 +296,30 @@ def test_a_usage_error_ends_with_status_2(tenge: Run, arguments: tuple[str, ...]
     assert (done.status, done.out) == (2, "")
     assert "Error" in done.err
     assert "Traceback" not in done.err
+    at = -1 if arguments[-1].startswith("--") else len(arguments)  # an option that lacks its value would take it
+    done = tenge(*arguments[:at], "--json", *arguments[at:])
+    assert (done.status, done.code(), done.err) == (2, "usage", "")
 
 
 def test_a_refusal_as_a_program(program: Run, tmp_path: Path) -> None:
     done = program("ledger", "verify", tmp_path, "--json")
-    assert (done.status, done.code(), done.err) == (1, "ledger_corrupt", "")
+    assert (done.status, done.code(), done.err) == (1, "io_error", "")
+
+
+def test_nothing_is_founded_among_other_files(tenge: Run, tmp_path: Path) -> None:
+    (tmp_path / "letters").touch()
+    done = tenge("ledger", "init", tmp_path, "--json", TENGE_PASSPHRASE=PASSPHRASE)
+    assert (done.status, done.code()) == (1, "already_there")
+    assert [path.name for path in tmp_path.iterdir()] == ["letters"]
+
+
+def test_what_standard_output_does_not_take_is_told_beside_it(market: Path) -> None:
+    for arguments in (["ledger", "audit", market / "ledger", "--json"], ["scenario", "list"]):
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run([TENGE, *arguments], check=False, stdout=full, stderr=subprocess.PIPE, text=True)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert done.stderr.startswith("io_error: ")
+        assert "No space left on device" in done.stderr
 
 
 @pytest.mark.parametrize("as_json", [True, False])

@@ -147,6 +147,35 @@ def test_payloads_go_to_standard_output_and_come_from_standard_input(purse: Run,
     assert purse("take", "erlan", town / "payment").out.startswith("KZT1:")
 
 
+def test_a_whole_payment_runs_through_pipes(town: Path, done: Any) -> None:
+    """Every command is started at once; each payload is read before the wallet is opened."""
+    line = " | ".join(
+        f"{TENGE} purse {command}"
+        for command in (
+            f"ask {town}/wallets/erlan 10",
+            f"pay {town}/wallets/dana -",
+            f"take {town}/wallets/erlan -",
+            f"finish {town}/wallets/dana -",
+        )
+    )
+    piped = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", line],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+        env=environment(TENGE_AT="last"),
+    )
+    assert (piped.returncode, piped.stdout.rstrip()[-11:]) == (0, "is accepted"), piped.stderr
+    assert states(done, "erlan") == ["stored"]
+
+
+def test_a_wallet_that_is_about_to_be_free_is_waited_for(town: Path, done: Any) -> None:
+    wallet = WithElementHere.open(town / "wallets" / "dana", PASSPHRASE, clock=lambda: 0)
+    threading.Timer(1, wallet.close).start()
+    assert done("show", "dana")["offline"] == "1200.00"
+
+
 def test_the_same_invoice_and_again_give_the_same_bytes(done: Any, town: Path) -> None:
     invoice = town / "invoice"
     done("ask", "erlan", "10", "-o", invoice)
@@ -233,8 +262,8 @@ def test_bound_money_is_named_by_its_purpose(done: Any, refused: Any, purse: Run
         ("ask", ["0"], "malformed"),
         ("ask", ["a lot"], "malformed"),
         ("ask", ["99999999"], "limit_holding"),
-        ("pay", ["{town}/nothing"], "unreachable"),
-        ("pay", ["{town}/ledger"], "unreachable"),
+        ("pay", ["{town}/nothing"], "io_error"),
+        ("pay", ["{town}/ledger"], "io_error"),
         ("pay", ["{town}/ledger/ledger.db"], "malformed"),
         ("take", ["{town}/ledger/root.pub"], "malformed"),
         ("finish", ["{town}/ledger/root.pub"], "malformed"),
@@ -295,7 +324,8 @@ def test_an_element_may_have_a_pin_of_its_own(refused: Any, done: Any) -> None:
 
 def test_where_there_is_no_wallet_no_passphrase_is_asked(program: Run, tmp_path: Path) -> None:
     missing = program("purse", "show", tmp_path, "--json")
-    assert (missing.status, missing.code()) == (1, "wallet_corrupt")
+    assert (missing.status, missing.code()) == (1, "io_error")
+    assert missing.json()["error"]["message"] == "there is no wallet here"
 
 
 def test_a_wallet_that_is_no_wallet_is_refused(refused: Any, town: Path) -> None:
@@ -359,6 +389,7 @@ def test_at_a_terminal_it_asks_before_it_signs(
         os.close(theirs)
     assert "Pay 250\u00a0₸ to altyn/erlan?" in asked.stderr
     assert (asked.returncode, states(done, "dana"), (town / "payment").exists()) == (status, left, status == 0)
+    assert ("declined: nothing was signed" in asked.stderr) == bool(status)
 
 
 # --- with a ledger -----------------------------------------------------------------------------

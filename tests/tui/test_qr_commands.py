@@ -179,14 +179,14 @@ def test_what_cannot_be_shown_or_read_is_refused_with_a_code(tenge: Run, payload
     (tmp_path / "long.txt").write_text(" " * (MAX_CLIPBOARD_CHARS + 1))
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     for code, arguments in (
-        ("unreachable", ("show", tmp_path / "none.kzt")),
+        ("io_error", ("show", tmp_path / "none.kzt")),
         ("malformed", ("show", tmp_path / "prose.txt")),
         ("too_large", ("show", tmp_path / "long.txt")),
         ("malformed", ("show", tmp_path / "binary")),
         ("too_large", ("show", payload, "--max-version", 1)),
-        ("unreachable", ("show", payload, "--png", tmp_path / "none" / "code.png")),
-        ("unreachable", ("show", payload, "--svg", tmp_path / "none" / "code.svg")),
-        ("unreachable", ("read", tmp_path / "none.png")),
+        ("io_error", ("show", payload, "--png", tmp_path / "none" / "code.png")),
+        ("io_error", ("show", payload, "--svg", tmp_path / "none" / "code.svg")),
+        ("io_error", ("read", tmp_path / "none.png")),
         ("malformed", ("read", payload)),
     ):
         done = tenge("qr", *arguments, "--json")

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from cbdc.errors import FileTrouble
 from tests.tui.conftest import Run
+from wallet.scenarios import page
 
 SHORT = """
 title = "Short and [bold]plain[/bold]"
@@ -58,7 +60,7 @@ def test_a_kept_demo_leaves_ledger_and_wallets(market: Path) -> None:
 def test_a_demo_is_not_kept_where_something_is(tenge: Run, tmp_path: Path) -> None:
     (tmp_path / "something").touch()
     done = tenge("demo", "--keep", tmp_path, "--json")
-    assert (done.status, done.code()) == (1, "ledger_busy")
+    assert (done.status, done.code()) == (1, "already_there")
 
 
 def test_what_is_not_kept_is_gone(tenge: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: Path) -> None:
@@ -165,10 +167,41 @@ def test_a_malformed_scenario_is_refused_by_place(tenge: Run, written: Path, tex
     assert place in done.out
 
 
+@pytest.mark.parametrize("where", ["{tmp}/none/page.html", "{tmp}", "/dev/null", "/proc/page.html"])
+def test_where_no_page_can_be_written_nothing_is_played(tenge: Run, written: Path, tmp_path: Path, where: str) -> None:
+    done = tenge("scenario", "run", written, "--html", where.format(tmp=tmp_path), "--force", "--json")
+    assert (done.status, done.code()) == (1, "io_error")
+    assert "steps" not in done.json()
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_page_that_cannot_be_written_in_the_end_costs_no_report(
+    tenge: Run, written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_json: bool
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise FileTrouble("no page can be written there", reason="No space left on device")
+
+    monkeypatch.setattr(page, "write", full)
+    options = ["--json"] if as_json else []
+    done = tenge("scenario", "run", written, "--html", tmp_path / "page.html", *options)
+    assert done.status == 1
+    if as_json:
+        assert (done.json()["ok"], done.json()["error"]["code"]) == (False, "io_error")
+        assert all(line["ok"] for line in done.json()["steps"])
+    else:
+        assert "Balances at the end" in done.out
+        assert done.err.startswith("io_error: no page can be written there")
+
+
+def test_keeping_says_how_to_go_on_by_hand(tenge: Run, written: Path, tmp_path: Path) -> None:
+    said = tenge("scenario", "run", written, "--keep", tmp_path / "kept").out
+    assert "in both terminals: export TENGE_PASSPHRASE=scenario TENGE_AT=last" in said
+
+
 def test_an_unknown_scenario_is_refused(tenge: Run) -> None:
     done = tenge("scenario", "run", "no_such_play")
     assert (done.status, done.out) == (1, "")
-    assert done.err.startswith("malformed: there is no such scenario")
+    assert done.err.startswith("io_error: there is no such scenario")
     assert "market_day" in done.err
 
 

@@ -8,12 +8,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from nacl.pwhash.argon2id import kdf
 
-from cbdc.errors import LedgerBusy, TengeError, WalletCorrupt, WrongPassword
+from cbdc.errors import FileTrouble, LedgerBusy, TengeError, WalletCorrupt, WrongPassword
 from cbdc.formats import cbor
 from wallet.vault import QUICK_KDF, KdfCost, Vault
 
@@ -221,7 +222,7 @@ def test_a_damaged_header_is_named_a_corrupt_wallet(vault: Vault, sql: str) -> N
 
 
 def test_what_is_no_vault_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(WalletCorrupt, match="no wallet here"):
+    with pytest.raises(FileTrouble, match="no wallet here"):
         Vault.open(tmp_path / "nothing.db", PASSWORD)
     (tmp_path / "text.db").write_text("not a database " * 100)
     empty = tmp_path / "empty.db"
@@ -229,6 +230,22 @@ def test_what_is_no_vault_is_refused(tmp_path: Path) -> None:
     for file in (tmp_path / "text.db", empty):
         with pytest.raises(WalletCorrupt, match="not a wallet file"):
             Vault.open(file, PASSWORD)
+
+
+def test_a_wallet_whose_file_cannot_be_written_is_not_called_corrupt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Vault.create(tmp_path / "wallet.db", PASSWORD, cost=QUICK_KDF).close()
+    connect = sqlite3.connect
+
+    def in_a_read_only_place(path: Path, **options: Any) -> sqlite3.Connection:
+        return connect(f"file:{path.parent / 'none' / path.name}?mode=rw", uri=True, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", in_a_read_only_place)
+    with pytest.raises(FileTrouble, match="unable to open"):
+        Vault.open(tmp_path / "wallet.db", PASSWORD)
+    with pytest.raises(FileTrouble, match="unable to open"):  # and the lock was given back
+        Vault.open(tmp_path / "wallet.db", PASSWORD)
 
 
 HOLD = """

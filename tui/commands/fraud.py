@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from cbdc.amounts import format_tenge
-from cbdc.errors import Malformed, TooLarge
+from cbdc.errors import FileTrouble, TooLarge
 from cbdc.formats.hashing import HASH_BYTES
 from cbdc.limits import MAX_MESSAGE_BYTES
 from cbdc.offline.fraud import verify_proof
@@ -70,7 +70,7 @@ def verify(
     """
     with refusals(as_json):
         if not file.is_file():
-            raise Malformed("there is no such file", path=file)
+            raise FileTrouble("there is no such proof", path=file, reason="no such file")
         if file.stat().st_size > 2 * MAX_MESSAGE_BYTES:
             raise TooLarge("too large for a proof", found=file.stat().st_size, limit=2 * MAX_MESSAGE_BYTES)
         pin = Path(root)

@@ -16,7 +16,7 @@ from rich.progress import Progress, TextColumn
 from rich.table import Table
 
 from cbdc.amounts import format_tenge, show_tenge
-from cbdc.errors import FileTrouble, LedgerBusy, LedgerCorrupt, Malformed
+from cbdc.errors import AlreadyThere, FileTrouble, LedgerCorrupt, Malformed
 from cbdc.formats.ed25519 import SigningKey
 from cbdc.log import checkpoint, entries
 from cbdc.messages.message import decode
@@ -53,8 +53,8 @@ def init(
     """
     with refusals(as_json):
         path = directory / "ledger.db"
-        if path.exists():
-            raise LedgerBusy("there is a ledger already", path=path)
+        if directory.exists() and any(directory.iterdir()):
+            raise AlreadyThere("the directory is not empty", path=directory)
         passphrase = passphrase_for("the keys", is_new=True)
         governor_seed, operator_seed = secrets.token_bytes(32), secrets.token_bytes(32)
         governor, operator = Governor.from_seed(governor_seed), SigningKey(operator_seed)
@@ -264,7 +264,7 @@ def _refuse_target(ledger: Path, to: Path, force: bool) -> None:
     if any(real == file.resolve() or (real.exists() and file.exists() and real.samefile(file)) for file in own):
         raise FileTrouble("that is one of the ledger's own files", path=to, reason="an export goes elsewhere")
     if to.is_file() and not force:
-        raise FileTrouble("there is a file already", path=to, reason="--force replaces it")
+        raise AlreadyThere("there is a file already; --force replaces it", path=to)
 
 
 @contextmanager
@@ -288,8 +288,11 @@ def _replacing(to: Path) -> Iterator[TextIO]:
 
 
 def ledger_path(where: Path) -> Path:
-    """The ledger's file: in a directory, or named itself."""
-    return where / "ledger.db" if where.is_dir() else where
+    """The ledger's file: in a directory, or named itself. Raises FileTrouble: there is none."""
+    path = where / "ledger.db" if where.is_dir() else where
+    if not path.is_file():
+        raise FileTrouble("there is no ledger here", path=path, reason="no such file")
+    return path
 
 
 def pinned_root(where: Path, given: str | None) -> bytes:

@@ -13,7 +13,7 @@ from typing import Annotated, Final
 
 import typer
 
-from cbdc.errors import TooLarge, Unreachable
+from cbdc.errors import FileTrouble, TooLarge
 from tui.output import Json, err, out, print_json, refusals
 from tui.payloads import read_payload
 from wallet.carriers import images, qr
@@ -105,7 +105,8 @@ def _save(path: Path, write: Callable[[], object]) -> Path:
     try:
         write()
     except OSError as error:
-        raise Unreachable("the file cannot be written", path=path, reason=type(error).__name__) from None
+        reason = error.strerror or type(error).__name__
+        raise FileTrouble("the file cannot be written", path=path, reason=reason) from None
     return path
 
 

@@ -15,14 +15,14 @@ from rich.table import Table
 from rich.tree import Tree
 
 from cbdc.amounts import parse_tenge, show_tenge
-from cbdc.errors import LedgerBusy, Malformed
-from tui.output import EXIT_REFUSED, Json, err, out, print_json, refusals
+from cbdc.errors import AlreadyThere, FileTrouble, TengeError
+from tui.output import EXIT_REFUSED, Json, err, out, print_json, refusals, trouble_of
 from wallet.scenarios import keeping, page, runner, schema
 from wallet.scenarios.drawing import describe_move, describe_output
 from wallet.scenarios.report import Report
 from wallet.scenarios.routes import Move
 from wallet.scenarios.runner import StepResult
-from wallet.scenarios.schema import Step
+from wallet.scenarios.schema import Scenario, Step
 from wallet.scenarios.setting import ManyProcesses, OneProcess
 
 app = typer.Typer(no_args_is_help=True, help="Play small economies on a real ledger with real keys.")
@@ -120,23 +120,39 @@ def _play(name: str, wanted: _Wanted) -> None:
             page.check_free(wanted.html, force=wanted.force)
         path = shipped().get(name, Path(name))
         if not path.is_file():
-            raise Malformed("there is no such scenario", found=name, shipped=", ".join(shipped()))
+            shown = ", ".join(shipped())
+            raise FileTrouble("there is no such scenario", path=name, reason="no such file", shipped=shown)
         scenario = schema.read(path)
         with _directory(wanted.keep) as directory:
             if not wanted.as_json:
                 out.print(f"[bold]{_escape(scenario.title)}[/]")
             setting = ManyProcesses if wanted.processes else OneProcess
             report = runner.play(scenario, directory, None if wanted.as_json else _show_step, setting=setting)
-            if wanted.keep:
-                keeping.write_keys(scenario, directory)
-            if wanted.html:
-                page.write(wanted.html, page.render(scenario, report), force=wanted.force)
-            if wanted.as_json:
-                print_json(report.to_json())
+            trouble = _leave(scenario, report, wanted)
+            if not wanted.as_json:
+                _show_report(report, wanted, trouble)
+                if trouble:
+                    raise trouble
+            elif trouble:
+                print_json(report.to_json() | {"ok": False, "error": trouble.to_json()})
             else:
-                _show_report(report, wanted)
-    if not report.ok:
+                print_json(report.to_json())
+    if trouble or not report.ok:
         raise typer.Exit(EXIT_REFUSED)
+
+
+def _leave(scenario: Scenario, report: Report, wanted: _Wanted) -> TengeError | None:
+    """Write what is to stay of a play. What is in the way is told with the report: the play is not lost for it."""
+    try:
+        if wanted.keep:
+            keeping.write_keys(scenario, wanted.keep)
+        if wanted.html:
+            page.write(wanted.html, page.render(scenario, report), force=wanted.force)
+    except TengeError as error:
+        return error
+    except OSError as error:
+        return trouble_of(error)
+    return None
 
 
 @contextmanager
@@ -146,8 +162,10 @@ def _directory(keep: Path | None) -> Iterator[Path]:
             yield Path(temporary)
         return
     if keep.exists() and any(keep.iterdir()):
-        raise LedgerBusy("the directory is not empty", path=keep)
+        raise AlreadyThere("the directory is not empty", path=keep)
     keep.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=keep):  # it can be written to, and that is known before a long play
+        pass
     yield keep
 
 
@@ -163,7 +181,7 @@ def _escape(text: str) -> str:
     return text.replace("[", r"\[")
 
 
-def _show_report(report: Report, wanted: _Wanted) -> None:
+def _show_report(report: Report, wanted: _Wanted, trouble: TengeError | None) -> None:
     table = Table("wallet", "online", "offline", "pending", "bound to a purpose", title="Balances at the end")
     for name, wallet in report.wallets.items():
         marked = ", ".join(f"{_shown(amount)} {purpose}" for purpose, amount in wallet["marked"].items())
@@ -180,9 +198,9 @@ def _show_report(report: Report, wanted: _Wanted) -> None:
     _show_supply(report)
     if wanted.routes:
         _show_routes(report)
-    if wanted.keep:
-        out.print(f"Kept in {wanted.keep}: try [bold]tenge ledger verify {wanted.keep}/ledger[/]", soft_wrap=True)
-    if wanted.html:
+    if wanted.keep and not trouble:
+        _show_kept(wanted.keep)
+    if wanted.html and not trouble:
         out.print(f"The report is in {_escape(str(wanted.html))}", soft_wrap=True)
     if report.ok:
         out.print("[bold green]Every step did what it says, and every invariant held.[/]")
@@ -190,6 +208,15 @@ def _show_report(report: Report, wanted: _Wanted) -> None:
         failed = [str(step.number) for step in report.steps if not step.ok]
         broken = [name for name, holds in report.invariants.items() if not holds]
         err.print(f"[bold red]Failed[/]: steps {', '.join(failed) or 'none'}; invariants {', '.join(broken) or 'none'}")
+
+
+def _show_kept(keep: Path) -> None:
+    place = _escape(str(keep))
+    out.print(f"Kept in {place}: try [bold]tenge ledger verify {place}/ledger[/]", soft_wrap=True)
+    out.print(
+        f"To go on by hand, in both terminals: [bold]export TENGE_PASSPHRASE={keeping.PASSWORD} TENGE_AT=last[/]",
+        soft_wrap=True,
+    )
 
 
 def _show_routes(report: Report) -> None:

@@ -16,7 +16,7 @@ from typing import Final
 import zxingcpp
 from PIL import Image, ImageSequence
 
-from cbdc.errors import FormError, Malformed, TooLarge, Unreachable
+from cbdc.errors import FileTrouble, FormError, Malformed, TooLarge, Unreachable
 from cbdc.limits import MAX_ANIMATION_PIXELS, MAX_FRAMES, MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
 from wallet.carriers.frames import FRAME_PREFIX, Added, Collector
 from wallet.protocol import PREFIX
@@ -37,13 +37,14 @@ def read_file(path: Path) -> bytes:
     """The bytes of an image file.
 
     Raises:
-        Unreachable: there is no such file, or it cannot be read. TooLarge: above `MAX_IMAGE_BYTES`.
+        FileTrouble: there is no such file, or it cannot be read. TooLarge: above `MAX_IMAGE_BYTES`.
     """
     try:
         with path.open("rb") as file:
             data = file.read(MAX_IMAGE_BYTES + 1)
     except OSError as error:
-        raise Unreachable("the picture cannot be read", path=path, reason=type(error).__name__) from None
+        reason = error.strerror or type(error).__name__
+        raise FileTrouble("the picture cannot be read", path=path, reason=reason) from None
     if len(data) > MAX_IMAGE_BYTES:
         raise TooLarge("the picture's file is too large", path=path, limit=MAX_IMAGE_BYTES)
     return data

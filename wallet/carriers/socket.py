@@ -198,4 +198,4 @@ def _checked(timeout_s: float) -> float:
 
 
 def _unreachable(message: str, error: OSError, **values: object) -> Unreachable:
-    return Unreachable(message, reason=errno.errorcode.get(error.errno or 0, type(error).__name__), **values)
+    return Unreachable(message, reason=error.strerror or str(error) or type(error).__name__, **values)

@@ -14,6 +14,8 @@ from wallet.scenarios.schema import Scenario
 from wallet.scenarios.setting.ledger_process import OPERATOR_CHANCE
 from wallet.scenarios.wallets.local import PASSWORD
 
+__all__ = ["PASSWORD", "write_keys"]
+
 
 def write_keys(scenario: Scenario, directory: Path) -> None:
     """Write the governor's and the operator's keys beside the ledger of a scenario that was played in a directory."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 import base64
 import html
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 
 from cbdc.amounts import parse_tenge, show_tenge
-from cbdc.errors import AlreadyThere, Malformed
+from cbdc.errors import AlreadyThere, FileTrouble
 from cbdc.service.forks import ProvenFork
 from wallet.scenarios.drawing import describe_move, describe_output, svg
 from wallet.scenarios.report import ForkReport, Report
@@ -28,28 +29,42 @@ def check_free(path: Path, *, force: bool) -> None:
     """Whether a page may be written there; asked before a long play as well as after it.
 
     Raises:
-        AlreadyThere: something is there, and ``force`` is not set. Malformed: a file cannot be put there.
+        AlreadyThere: something is there, and ``force`` is not set. FileTrouble: a file cannot be put there.
     """
     if path.is_dir() or not path.parent.is_dir():
-        raise Malformed("no page can be written there", path=path)
+        reason = "that is a directory" if path.is_dir() else "there is no such directory"
+        raise FileTrouble("no page can be written there", path=path, reason=reason)
+    if path.exists() and not path.is_file():
+        raise FileTrouble("no page can be written there", path=path, reason="that is no file")
     if path.exists() and not force:
         raise AlreadyThere("there is a file already; --force replaces it", path=path)
+    _put(path, None)
 
 
 def write(path: Path, text: str, *, force: bool) -> None:
     """Write the page whole or not at all.
 
     Raises:
-        AlreadyThere, Malformed: as `check_free`, or the system refuses.
+        AlreadyThere, FileTrouble: as `check_free`, or the system refuses.
     """
     check_free(path, force=force)
+    _put(path, text)
+
+
+def _put(path: Path, text: str | None) -> None:
+    """Write beside it and move that to its place; without a text only try whether a file can be made there."""
     whole = path.with_name(path.name + ".part")
     try:
-        whole.write_text(text, encoding="utf-8")
-        whole.replace(path)
+        whole.write_text(text or "", encoding="utf-8")
+        if text is None:
+            whole.unlink()
+        else:
+            whole.replace(path)
     except OSError as error:
-        whole.unlink(missing_ok=True)
-        raise Malformed("no page can be written there", path=path, reason=error.strerror) from None
+        with suppress(OSError):
+            whole.unlink(missing_ok=True)
+        reason = error.strerror or type(error).__name__
+        raise FileTrouble("no page can be written there", path=path, reason=reason) from None
 
 
 def render(scenario: Scenario, report: Report) -> str:

@@ -21,10 +21,11 @@ from tui.commands.purse.session import (
     deal_facts,
     deal_text,
     opened,
+    opened_with,
     tell,
 )
 from tui.output import Json, out, print_json
-from tui.payloads import check_free, read_payload, write_payload
+from tui.payloads import check_free, write_payload
 from wallet import trade
 from wallet.protocol import Invoice, to_text
 
@@ -63,9 +64,8 @@ def pay(
         tenge purse pay ./aigerim invoice.kzt -o payment.kzt
         tenge purse pay ./pupil - --purpose school-meals < invoice.kzt
     """
-    with opened(wallet, at, as_json) as customer:
+    with opened_with(wallet, invoice, at, as_json) as (customer, raw):
         check_free(to, force=force)
-        raw = read_payload(invoice)
 
         def approve(asked: Invoice) -> None:
             price = f"{show_tenge(asked.amount_tiyn)} to {asked.certificate.account}"
@@ -87,11 +87,11 @@ def take(
     Examples:
         tenge purse take ./timur payment.kzt -o receipt.kzt
     """
-    with opened(wallet, at, as_json) as customer:
+    with opened_with(wallet, payment, at, as_json) as (customer, raw):
         check_free(to, force=force)
-        deal, receipt = trade.take(customer.purse, read_payload(payment))
+        deal, receipt_raw = trade.take(customer.purse, raw)
         tell(deal_text("took", deal), as_json)
-        hand_out(receipt, to, deal_facts(deal), as_json)
+        hand_out(receipt_raw, to, deal_facts(deal), as_json)
 
 
 def finish(wallet: WalletPath, receipt: Source, at: At = None, as_json: Json = False) -> None:
@@ -100,8 +100,8 @@ def finish(wallet: WalletPath, receipt: Source, at: At = None, as_json: Json = F
     Examples:
         tenge purse finish ./aigerim receipt.kzt
     """
-    with opened(wallet, at, as_json) as customer:
-        sent = trade.finish(customer.purse, read_payload(receipt))
+    with opened_with(wallet, receipt, at, as_json) as (customer, raw):
+        sent = trade.finish(customer.purse, raw)
         if as_json:
             print_json({"ok": True, "payment": sent.id.hex(), "state": sent.status.value})
         else:
@@ -157,8 +157,8 @@ def take_back(wallet: WalletPath, released: Source, at: At = None, as_json: Json
         tenge purse hear ./aigerim list.kzt
         tenge purse take-back ./aigerim release.kzt
     """
-    with opened(wallet, at, as_json) as customer:
-        payment_id = customer.purse.take_back(read_payload(released))
+    with opened_with(wallet, released, at, as_json) as (customer, raw):
+        payment_id = customer.purse.take_back(raw)
         sent = trade.made_by(customer.purse, payment_id)
         if as_json:
             print_json({"ok": True, "payment": payment_id.hex(), "state": sent.status.value})

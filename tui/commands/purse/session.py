@@ -13,10 +13,12 @@ import typer
 from rich.markup import escape
 
 from cbdc.amounts import format_tenge, parse_tenge, show_tenge
-from cbdc.errors import FileTrouble, Malformed, WalletCorrupt
+from cbdc.errors import Declined, FileTrouble, Malformed
+from cbdc.limits import WALLET_WAIT_S
 from tui.clock import clock_of
 from tui.output import err, refusals
 from tui.passphrase import passphrase_for, pin_given
+from tui.payloads import read_payload
 from tui.signals import ending_on_sigterm
 from wallet.customer import Customer
 from wallet.remote import RemotePort
@@ -47,10 +49,10 @@ def opened(wallet: Path, at: str | None, as_json: bool) -> Iterator[Customer]:
     """
     with refusals(as_json), ending_on_sigterm():
         clock = clock_of(at)
-        if not (wallet / "wallet.db").is_file():
-            raise WalletCorrupt("there is no wallet in this directory", path=wallet)
+        _check_there(wallet)
         try:
-            customer = Customer.open(wallet, passphrase_for("the wallet"), pin=pin_given(), clock=clock)
+            passphrase = passphrase_for("the wallet")
+            customer = Customer.open_soon(wallet, passphrase, pin=pin_given(), clock=clock, wait_s=WALLET_WAIT_S)
             try:
                 customer.purse.recover()
                 yield customer
@@ -58,6 +60,24 @@ def opened(wallet: Path, at: str | None, as_json: bool) -> Iterator[Customer]:
                 customer.close()
         except sqlite3.Error as error:
             raise FileTrouble("the wallet's storage does not answer", path=wallet, reason=str(error)) from None
+
+
+@contextmanager
+def opened_with(wallet: Path, source: str, at: str | None, as_json: bool) -> Iterator[tuple[Customer, bytes]]:
+    """The message in a payload, and the wallet, as `opened`.
+
+    The message is read first: in a pipe the command that writes it may have this very wallet open until it ends.
+    """
+    with refusals(as_json):
+        _check_there(wallet)
+        message = read_payload(source)
+        with opened(wallet, at, as_json) as customer:
+            yield customer, message
+
+
+def _check_there(wallet: Path) -> None:
+    if not (wallet / "wallet.db").is_file():
+        raise FileTrouble("there is no wallet here", path=wallet, reason="no wallet.db in it")
 
 
 @contextmanager
@@ -80,9 +100,9 @@ def amount_of(text: str) -> int:
 
 
 def ask_first(question: str, *, yes: bool) -> None:
-    """Ask whoever sits at a terminal; a no ends the command. Where there is no terminal, nobody is asked."""
-    if not yes and sys.stdin.isatty():
-        typer.confirm(question, abort=True, err=True)
+    """Ask whoever sits at a terminal; where there is none, nobody is asked. Raises Declined: a no."""
+    if not yes and sys.stdin.isatty() and not typer.confirm(question, err=True):
+        raise Declined("nothing was signed: the answer was no")
 
 
 def tell(text: str, as_json: bool) -> None:
