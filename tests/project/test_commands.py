@@ -59,7 +59,9 @@ def test_help_names_the_commands_of_the_contract() -> None:
     assert {("demo",), ("bench",), ("scenario", "run"), ("scenario", "list")} <= set(COMMANDS)
     assert {("ledger", name) for name in ("init", "status", "verify", "audit", "export", "serve")} <= set(COMMANDS)
     by_hand = ("ask", "pay", "take", "finish", "again", "release", "take-back", "list", "hear")
-    assert {("purse", name) for name in ("show", "load", "unload", "sync", "sell", "buy", *by_hand)} <= set(COMMANDS)
+    assert {("purse", name) for name in ("show", "load", "unload", "sync", "repay", "sell", "buy", *by_hand)} <= set(
+        COMMANDS
+    )
 
 
 def typed_in_the_readme() -> list[list[str]]:

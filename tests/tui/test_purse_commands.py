@@ -404,9 +404,11 @@ def test_money_goes_in_and_out_and_a_sync_reports(done: Any, purse: Run, town: P
         done("pay", "dana", invoice, "-o", payment)
         done("take", "erlan", payment)
         report = done("sync", "erlan", "--ledger", socket)
-        said = {"ok": True, "sent": 1, "settled": 0, "refused": [], "disputed": 0}
-        assert report == said | {"offline": "10.00", "waiting": "0.00"}
-        assert "settled 1, refused 0" in purse("sync", "dana", "--ledger", socket).out
+        said = {"ok": True, "sent": 1, "settled": 0, "received": 1, "refused": [], "disputed": 0}
+        stands = {"revoked": False, "owes": "0.00"}
+        assert report == said | {"offline": "10.00", "waiting": "0.00"} | stands
+        assert "settled: 1 sent, 0 received; refused 0" in purse("sync", "dana", "--ledger", socket).out
+        assert "settled: 0 sent, 0 received; refused 0" in purse("sync", "dana", "--ledger", socket).out
         assert states(done, "dana") == ["settled"]
         assert done("unload", "dana", "320.25", "--ledger", socket)["offline"] == "1000.00"
         facts = done("show", "dana", "--ledger", socket)
@@ -429,6 +431,53 @@ def test_another_networks_ledger_is_not_believed(tenge: Run, refused: Any, town:
         running.listen(town / "s")
         for command in (["sync"], ["load", "5"], ["show"]):
             assert refused(command[0], "dana", *command[1:], "--ledger", town / "s") == "wrong_network"
+
+
+def pay_by_hand(done: Any, town: Path, payer: str, payee: str, amount: str) -> None:
+    invoice, payment = town / f"invoice-{payee}", town / f"payment-{payee}"
+    done("ask", payee, amount, "-o", invoice)
+    done("pay", payer, invoice, "-o", payment)
+    done("take", payee, payment)
+
+
+def test_a_culprit_is_told_so_and_pays_what_it_owes(done: Any, refused: Any, purse: Run, town: Path) -> None:
+    """1 000 spent twice; 100 and 100 of change and the 200 for meals answer for it, 600 are owed."""
+    shutil.copytree(town / "wallets" / "dana", town / "wallets" / "twin")
+    pay_by_hand(done, town, "dana", "erlan", "900")
+    pay_by_hand(done, town, "twin", "aru", "900")
+    assert (done("show", "dana")["revoked"], done("show", "dana")["owes"]) == (False, None)
+    with served(town) as socket:
+        done("sync", "erlan", "--ledger", socket)
+        done("sync", "aru", "--ledger", socket)
+        report = done("sync", "dana", "--ledger", socket)
+        assert (report["revoked"], report["owes"], report["disputed"]) == (True, "600.00", 1)
+        told = purse("show", "dana", "--ledger", socket).out
+        assert "The account owes 600\u00a0₸" in told
+        assert "The purse is revoked" in told
+        assert "not its own to unload" in told
+        assert refused("unload", "dana", "1", "--ledger", socket) == "certificate_revoked"
+        assert refused("repay", "dana", "600.01", "--ledger", socket) == "amount_mismatch"
+        assert refused("repay", "erlan", "1", "--ledger", socket) == "amount_mismatch"
+        assert done("repay", "dana", "250", "--ledger", socket)["owes"] == "350.00"
+        assert "still owed: 0" in purse("repay", "dana", "350", "--ledger", socket).out
+    facts = done("show", "dana")
+    assert (facts["revoked"], facts["owes"]) == (True, None)
+
+
+def test_what_can_no_longer_be_spent_is_shown_with_when_it_returns(done: Any, purse: Run) -> None:
+    kept = {at: done("show", "dana", "--at", at)["tokens"] for at in ("last", "2026-09-10T00:00Z", "2027-01-01T00:00Z")}
+    assert [{token["state"] for token in tokens} for tokens in kept.values()] == [{"spendable"}, {"expired"}, {"final"}]
+    assert all(len(tokens) == 2 for tokens in kept.values())
+    assert "returns online at 2026-09-22" in purse("show", "dana", "--at", "2026-09-10T00:00Z").out
+    assert "returned online at 2026-09-22" in purse("show", "dana", "--at", "2027-01-01T00:00Z").out
+
+
+def test_amounts_in_refusals_are_tenge(purse: Run, done: Any, town: Path) -> None:
+    told = purse("ask", "dana", "99999999").err
+    assert "found=99999999.00" in told
+    done("ask", "erlan", "2000", "-o", town / "invoice")
+    error = purse("pay", "dana", town / "invoice", "--json").json()["error"]
+    assert (error["code"], error["wanted"]) == ("insufficient_funds", "2000.00")
 
 
 # --- over a socket -----------------------------------------------------------------------------

@@ -15,7 +15,7 @@ app = typer.Typer(
 )
 COMMANDS: Final[tuple[Callable[..., None], ...]] = (
     show.show,
-    *(online.load, online.unload, online.sync),
+    *(online.load, online.unload, online.sync, online.repay),
     *(counter.sell, counter.buy),
     *(hands.ask, hands.pay, hands.take, hands.finish, hands.again, hands.release, hands.take_back),
     *(lists.list_, lists.hear),

@@ -13,7 +13,16 @@ import typer
 from rich.markup import escape
 
 from cbdc.amounts import format_tenge, parse_tenge, show_tenge
-from cbdc.errors import Declined, FileTrouble, Malformed
+from cbdc.errors import (
+    AmountMismatch,
+    Declined,
+    FileTrouble,
+    InsufficientFunds,
+    LimitHolding,
+    LimitPayment,
+    Malformed,
+    ReserveShort,
+)
 from cbdc.limits import WALLET_WAIT_S
 from tui.clock import clock_of
 from tui.output import err, refusals
@@ -55,11 +64,25 @@ def opened(wallet: Path, at: str | None, as_json: bool) -> Iterator[Customer]:
             customer = Customer.open_soon(wallet, passphrase, pin=pin_given(), clock=clock, wait_s=WALLET_WAIT_S)
             try:
                 customer.purse.recover()
-                yield customer
+                with _amounts_in_tenge():
+                    yield customer
             finally:
                 customer.close()
         except sqlite3.Error as error:
             raise FileTrouble("the wallet's storage does not answer", path=wallet, reason=str(error)) from None
+
+
+@contextmanager
+def _amounts_in_tenge() -> Iterator[None]:
+    """What limits and balances say is counted in tiyn inside; people are told tenge."""
+    try:
+        yield
+    except (AmountMismatch, InsufficientFunds, LimitHolding, LimitPayment, ReserveShort) as error:
+        told = {
+            name.removesuffix("_tiyn"): format_tenge(value) if isinstance(value, int) else value
+            for name, value in error.values.items()
+        }
+        raise type(error)(error.message, **told) from error
 
 
 @contextmanager

@@ -10,9 +10,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from cbdc.amounts import format_tenge, parse_tenge, show_tenge
+from cbdc.state.records import OfflineToken
 from tui.clock import At, show_time
+from tui.commands.purse.online import show_standing, standing_facts
 from tui.commands.purse.session import WalletPath, connected, opened
 from tui.output import Json, out, print_json
+from wallet import standing
 from wallet.balance import Balance
 from wallet.customer import Customer
 from wallet.purse import Purse
@@ -34,15 +37,16 @@ def show(
     """
     with opened(wallet, at, as_json) as customer:
         if ledger is None:
-            balance = customer.balance(None)
+            balance, stands = customer.balance(None), standing.standing_of(customer, None)
         else:
             with connected(customer, ledger) as port:
-                balance = customer.balance(port)
-        facts = _facts(customer, balance, is_online=ledger is not None)
+                balance, stands = customer.balance(port), standing.standing_of(customer, port)
+        facts = _facts(customer, balance, is_online=ledger is not None) | standing_facts(stands)
         if as_json:
             print_json(facts)
         else:
             _print(facts)
+            show_standing(stands)
 
 
 def _facts(customer: Customer, balance: Balance, *, is_online: bool) -> dict[str, Any]:
@@ -69,6 +73,8 @@ def _facts(customer: Customer, balance: Balance, *, is_online: bool) -> dict[str
 
 
 def _tokens(purse: Purse, names: dict[bytes, str]) -> list[dict[str, Any]]:
+    """All that the purse has not spent, also what can no longer be paid with."""
+    now_s = max(purse.clock(), purse.ledger_time_s)
     return [
         {
             "outpoint": outpoint.hex(),
@@ -77,9 +83,17 @@ def _tokens(purse: Purse, names: dict[bytes, str]) -> list[dict[str, Any]]:
             "hops": token.hops,
             "spend_until": show_time(token.spend_until_s),
             "final_at": show_time(token.final_at_s),
+            "state": _state_of(token, now_s),
         }
-        for outpoint, token in purse.spendable().items()
+        for outpoint, token in purse.tokens().items()
+        if not purse.element.has_spent(outpoint)
     ]
+
+
+def _state_of(token: OfflineToken, now_s: int) -> str:
+    if token.final_at_s <= now_s:
+        return "final"
+    return "expired" if token.spend_until_s < now_s else "spendable"
 
 
 def _print(facts: dict[str, Any]) -> None:
@@ -89,10 +103,11 @@ def _print(facts: dict[str, Any]) -> None:
     for purpose, amount in facts["marked"].items():
         out.print(f"of these, for {escape(purpose)}: {_shown(amount)}")
     if facts["tokens"]:
-        table = Table("amount", "purpose", "hops", "spend until", "returns at", title="Tokens in the purse")
+        table = Table("amount", "purpose", "hops", "spend until", "otherwise", title="Tokens in the purse")
         for t in facts["tokens"]:
-            purpose = escape(t["purpose"] or "")
-            table.add_row(_shown(t["amount"]), purpose, str(t["hops"]), t["spend_until"], t["final_at"])
+            until = t["spend_until"] if t["state"] == "spendable" else f"no longer ({t['spend_until']})"
+            returns = f"{'returned' if t['state'] == 'final' else 'returns'} online at {t['final_at']}"
+            table.add_row(_shown(t["amount"]), escape(t["purpose"] or ""), str(t["hops"]), until, returns)
         out.print(table)
     if facts["sent"] or facts["received"]:
         table = Table("payment", "", "with", "amount", "state", title="Payments")
