@@ -77,6 +77,25 @@ def test_what_falls_due_comes_back_by_itself(town: Path) -> None:
     assert run("ledger", "verify", town / "ledger").status == 0
 
 
+def test_a_clock_far_ahead_is_warned_of_before_anything_is_swept(town: Path) -> None:
+    with started(
+        "ledger", "serve", town / "ledger", "--socket", town / "s", "--at", "2026-09-20T00:00:00+05:00"
+    ) as early:
+        assert early.process.stdout is not None
+        early.process.stdout.readline()
+        assert "warning" not in early.stop().err  # nothing is due yet
+    with started(
+        "ledger", "serve", town / "ledger", "--socket", town / "s", "--at", "2027-01-01T00:00:00+05:00"
+    ) as late:
+        assert late.process.stdout is not None
+        late.process.stdout.readline()
+        said = late.stop().err
+        assert said.startswith(
+            "warning: The clock is 121 days ahead of the last entry (2026-09-01T03:00:00Z). So 2 tokens"
+        )
+        assert "--at last" in said
+
+
 # --- refusals ----------------------------------------------------------------------------------
 
 

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from cbdc import errors
 from cbdc.errors import (
     DoubleSpend,
+    FileTrouble,
     FormError,
     LedgerBusy,
     LimitHolding,
@@ -32,7 +33,6 @@ from cbdc.errors import (
     TengeError,
     TooLarge,
     Unreachable,
-    WalletCorrupt,
     WrongPassword,
     WrongPin,
 )
@@ -429,7 +429,7 @@ def test_a_changed_pin_is_tried_as_slowly_as_the_first(device: Device) -> None:
 
 
 def test_no_element_no_answer(tmp_path: Path) -> None:
-    with pytest.raises(WalletCorrupt):
+    with pytest.raises(FileTrouble):
         ElementProcess.open(tmp_path / "none.db", PIN)
 
 

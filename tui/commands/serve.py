@@ -12,9 +12,11 @@ import typer
 from rich.markup import escape
 
 from cbdc.errors import TengeError
-from cbdc.limits import SWEEP_EVERY_S
+from cbdc.limits import MAX_SWEEP, SWEEP_EVERY_S
+from cbdc.policy import DAY_S
 from cbdc.service.key_files import key_path, read_key
 from cbdc.service.opening import ServedLedger
+from cbdc.store.sqlite import SqliteStore
 from tui.clock import At, clock_of, show_time
 from tui.commands.ledger import Where, ledger_path, pinned_root
 from tui.output import Json, err, out, print_json, refusals
@@ -48,18 +50,38 @@ def serve(
         address = socket or path.with_name("ledger.sock")
         with told_to_end() as end, ServedLedger(path, root, operator, clock) as served:
             served.listen(address)
-            _say_ready(served, address, as_json)
+            _say_ready(served, address, _warning(served, path), as_json)
             _sweep_until(end, served)
         if not as_json:
             out.print("The ledger has stopped; everything that was taken in is in its log.")
 
 
-def _say_ready(served: ServedLedger, address: Path, as_json: bool) -> None:
+def _warning(served: ServedLedger, path: Path) -> str:
+    """What happens at once because the clock is far ahead of the last entry; "" if nothing does."""
+    store = SqliteStore.read(path)
+    last_s = store.stored_ledger_time_s()
+    store.close()
+    now_s = served.queries.ledger_time_s()
+    due = len(served.queries.due(now_s, MAX_SWEEP)) if now_s > last_s + DAY_S else 0
+    if not due:
+        return ""
+    many = f"{due} or more tokens" if due == MAX_SWEEP else f"{due} tokens" if due > 1 else "1 token"
+    return (
+        f"The clock is {(now_s - last_s) // DAY_S} days ahead of the last entry ({show_time(last_s)}). So {many} past "
+        "the last deadline will be swept now: offline money goes back online, money of an expired purpose to where its "
+        "purpose says. That is entered in the log for good; to go on where the ledger ended, serve with --at last."
+    )
+
+
+def _say_ready(served: ServedLedger, address: Path, warning: str, as_json: bool) -> None:
     """In one write that is out at once, so that scripts can wait for it."""
     name, time_s = served.identity.name, served.queries.ledger_time_s()
     if as_json:
-        print_json({"ok": True, "serving": name, "socket": str(address), "ledger_time": show_time(time_s)})
+        facts = {"ok": True, "serving": name, "socket": str(address), "ledger_time": show_time(time_s)}
+        print_json(facts | ({"warning": warning} if warning else {}))
     else:
+        if warning:
+            err.print(f"[bold yellow]warning[/]: {escape(warning)}", soft_wrap=True)
         place = escape(str(address))
         out.print(
             f"Serving [bold]{escape(name)}[/] on {place}, ledger time {show_time(time_s)}; Ctrl-C ends it.",
