@@ -14,7 +14,7 @@ from cbdc.service.forks import ProvenFork
 from tests.scenarios.plays import EVERYBODY_OFFLINE, pay, play, step
 from wallet.scenarios import report as reports
 from wallet.scenarios import routes
-from wallet.scenarios.report import Report
+from wallet.scenarios.report import Report, describe_fork, describe_offline
 from wallet.scenarios.routes import Move, RouteOutput, all_moves
 
 EVERYBODY = ["dana", "erlan", "shop", "canteen"]
@@ -116,6 +116,11 @@ def test_a_purse_keeps_what_its_excess_does_not_cover() -> None:
     )
     (free,) = report.routes[0].outputs
     assert (free.state, free.seized_tiyn, free.to_json()["seized"]) == ("seized", 100_00, "100.00")
+    dana = report.wallets["dana"]
+    assert (dana["offline"], dana["seized"], dana["revoked"]) == ("300.00", "100.00", True)
+    assert describe_offline(dana) == "300\u00a0₸, of it seized 100\u00a0₸; purse revoked"
+    assert {"seized", "revoked"} & report.wallets["canteen"].keys() == set()
+    assert describe_fork(report.forks[0]) == "Fork by dana: 100\u00a0₸ too much, nothing owed any more"
     later = play(
         CLONE,
         CUT,

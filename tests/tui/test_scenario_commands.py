@@ -81,7 +81,11 @@ def test_the_list_names_what_is_shipped(tenge: Run) -> None:
 def test_a_shipped_scenario_runs_by_name(tenge: Run) -> None:
     done = tenge("scenario", "run", "double_spend", "--json")
     (fork,) = done.json()["forks"]
-    assert (done.status, fork["by"], fork["excess"]) == (0, "dana", "10000.00")
+    assert (done.status, fork["by"], fork["excess"], fork["owed"]) == (0, "dana", "10000.00", "5000.00")
+    said = tenge("scenario", "run", "double_spend").out
+    assert "purse revoked" in said
+    assert "Fork by dana: 10\u2009000\u00a0₸ too much, 5\u2009000\u00a0₸ still owed" in said
+    assert "Too much is the whole value of the token, for each spend of it after the first." in said
 
 
 def test_the_report_as_a_page(tenge: Run, tmp_path: Path, written: Path) -> None:

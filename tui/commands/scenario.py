@@ -19,7 +19,7 @@ from cbdc.errors import AlreadyThere, FileTrouble, TengeError
 from tui.output import EXIT_REFUSED, Json, err, out, print_json, refusals, trouble_of
 from wallet.scenarios import keeping, page, runner, schema
 from wallet.scenarios.drawing import describe_move, describe_output
-from wallet.scenarios.report import Report
+from wallet.scenarios.report import FORK_MEANING, Report, describe_fork, describe_offline
 from wallet.scenarios.routes import Move
 from wallet.scenarios.runner import StepResult
 from wallet.scenarios.schema import Scenario, Step
@@ -185,7 +185,7 @@ def _show_report(report: Report, wanted: _Wanted, trouble: TengeError | None) ->
     table = Table("wallet", "online", "offline", "pending", "bound to a purpose", title="Balances at the end")
     for name, wallet in report.wallets.items():
         marked = ", ".join(f"{_shown(amount)} {purpose}" for purpose, amount in wallet["marked"].items())
-        table.add_row(name, *(_shown(wallet[field]) for field in ("online", "offline", "pending")), marked)
+        table.add_row(name, _shown(wallet["online"]), describe_offline(wallet), _shown(wallet["pending"]), marked)
     for column in table.columns[1:4]:
         column.justify = "right"
     out.print(table)
@@ -257,7 +257,9 @@ def _show_supply(report: Report) -> None:
     )
     for fork in report.forks:
         proofs = f", {len(fork.outputs)} proven under the root key" if fork.outputs else ""
-        out.print(f"[yellow]Fork[/] by {fork.by}: {show_tenge(fork.excess_tiyn)} too much{proofs}")
+        out.print(f"[yellow]{_escape(describe_fork(fork))}[/]{proofs}", soft_wrap=True)
+    if report.forks:
+        out.print(FORK_MEANING)
     out.print(f"log root   {report.log_root.hex()}\nstate root {report.state_root.hex()}", soft_wrap=True)
 
 

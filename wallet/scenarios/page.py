@@ -16,7 +16,7 @@ from cbdc.amounts import parse_tenge, show_tenge
 from cbdc.errors import AlreadyThere, FileTrouble
 from cbdc.service.forks import ProvenFork
 from wallet.scenarios.drawing import describe_move, describe_output, svg
-from wallet.scenarios.report import ForkReport, Report
+from wallet.scenarios.report import FORK_MEANING, ForkReport, Report, describe_fork, describe_offline
 from wallet.scenarios.routes import Move
 from wallet.scenarios.runner import StepResult
 from wallet.scenarios.schema import Scenario, Step
@@ -150,7 +150,9 @@ def _holdings(report: Report) -> str:
     wallets = [
         (
             _safe(name),
-            *(_money(wallet[field]) for field in ("online", "offline", "pending")),
+            _money(wallet["online"]),
+            _safe(describe_offline(wallet)),
+            _money(wallet["pending"]),
             "<br>".join(f"{_money(amount)} for {_safe(purpose)}" for purpose, amount in wallet["marked"].items()),
         )
         for name, wallet in report.wallets.items()
@@ -204,7 +206,7 @@ def _forks(report: Report) -> str:
 def _fork(fork: ForkReport, root: str) -> str:
     proofs = "".join(_proof(output, root) for output in fork.outputs)
     return (
-        f'<section class="fork"><h3>Fork by {_safe(fork.by)}: {show_tenge(fork.excess_tiyn)} too much</h3>\n'
+        f'<section class="fork"><h3>{_safe(describe_fork(fork))}</h3>\n<p>{FORK_MEANING}</p>\n'
         + (proofs or "<p>It passed on tokens that were never money; no output of it was spent twice.</p>")
         + "</section>"
     )

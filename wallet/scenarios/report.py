@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from cbdc.amounts import format_tenge
+from cbdc.amounts import format_tenge, parse_tenge, show_tenge
 from cbdc.errors import TengeError
 from cbdc.log import checkpoint
+from cbdc.offline.documents import TrustList
 from cbdc.offline.fraud import verify_proof
 from cbdc.service.audit import Verdict, verify_ledger
 from cbdc.service.forks import ProvenFork, proven_forks
-from cbdc.state.records import Supply
+from cbdc.state.records import Culprit, Supply, Table
 from cbdc.store.sqlite import SqliteStore
+from wallet.balance import Balance
 from wallet.scenarios.routes import Move, trace
 
 if TYPE_CHECKING:
@@ -23,10 +25,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ForkReport:
-    """A culprit purse: whose, what its further spends were worth (tiyn), and the outputs that it spent twice."""
+    """A culprit purse: whose, what its further spends were worth and what is still owed (tiyn), and the outputs that it
+    spent twice. Each spend of an output after its first counts with the whole value of the output."""
 
     by: str
     excess_tiyn: int
+    owed_tiyn: int
     outputs: tuple[ProvenFork, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -41,7 +45,8 @@ class ForkReport:
             for fork in self.outputs
         ]
         proof = outputs[0]["proof"] if outputs else None
-        return {"by": self.by, "excess": format_tenge(self.excess_tiyn), "proof": proof, "outputs": outputs}
+        sums = {"excess": format_tenge(self.excess_tiyn), "owed": format_tenge(self.owed_tiyn)}
+        return {"by": self.by, **sums, "proof": proof, "outputs": outputs}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +113,7 @@ def conclude(economy: Economy, results: list[StepResult], names: dict[bytes, str
     return Report(
         title=economy.scenario.title,
         steps=tuple(results),
-        wallets={name: _wallet(economy, name) for name in economy.devices},
+        wallets=_wallets(economy),
         banks={name: _bank(economy, name) for name in economy.banks},
         supply=economy.queries.supply(),
         forks=forks,
@@ -151,7 +156,12 @@ def _forks(economy: Economy) -> tuple[tuple[ForkReport, ...], bool]:
         if purse_key in proven:
             proven[purse_key].append(fork)
     forks = tuple(
-        ForkReport(economy.name_of(culprit.account), culprit.excess_tiyn, tuple(proven[culprit.purse_key]))
+        ForkReport(
+            economy.name_of(culprit.account),
+            culprit.excess_tiyn,
+            culprit.debt_tiyn,
+            tuple(proven[culprit.purse_key]),
+        )
         for culprit in culprits
     )
     return forks, sum(len(fork.outputs) for fork in forks) == economy.queries.forked_outputs()
@@ -190,8 +200,31 @@ def _receipts(economy: Economy) -> tuple[int, bool]:
     return count, hold
 
 
-def _wallet(economy: Economy, name: str) -> dict[str, Any]:
-    balance = economy.balance(name)
+def _wallets(economy: Economy) -> dict[str, dict[str, Any]]:
+    """Every balance. Where the ledger denies a purse, or has seized of what is in it, that stands beside it."""
+    trust_list = TrustList.verify(economy.port.trust_list(), economy.governor.network)
+    seized = _seized(economy)
+    wallets: dict[str, dict[str, Any]] = {}
+    for name, device in economy.devices.items():
+        key, balance = device.wallet.purse_key, economy.balance(name)
+        wallets[name] = _wallet(economy, balance)
+        if seized_tiyn := min(balance.offline_tiyn, seized.get(key, 0)):
+            wallets[name]["seized"] = format_tenge(seized_tiyn)
+        if economy.queries.certificate_of(key).id in trust_list.revoked:
+            wallets[name]["revoked"] = True
+    return wallets
+
+
+def _seized(economy: Economy) -> dict[bytes, int]:
+    """What the ledger has seized of live leaves (tiyn), by the key of their purse."""
+    reader = SqliteStore.read(economy.ledger_path)
+    try:
+        return {key[1]: Culprit.decode(value).seized_tiyn for key, value in reader.records(Table.CULPRIT)}
+    finally:
+        reader.close()
+
+
+def _wallet(economy: Economy, balance: Balance) -> dict[str, Any]:
     marked = {economy.purpose_name(purpose): format_tenge(tiyn) for purpose, tiyn in balance.marked.items()}
     return {
         "online": format_tenge(balance.online_tiyn),
@@ -208,3 +241,23 @@ def _bank(economy: Economy, name: str) -> dict[str, str]:
         "reserve": format_tenge(reserve.reserve_tiyn),
         "claims": format_tenge(reserve.claims_tiyn),
     }
+
+
+# --- in words, for the terminal and the page ---------------------------------------------------
+
+
+def describe_offline(wallet: dict[str, Any]) -> str:
+    """What a wallet of a report has offline, and what of it is not its own any more."""
+    text = show_tenge(parse_tenge(wallet["offline"]))
+    if "seized" in wallet:
+        text += f", of it seized {show_tenge(parse_tenge(wallet['seized']))}"
+    return text + ("; purse revoked" if wallet.get("revoked") else "")
+
+
+def describe_fork(fork: ForkReport) -> str:
+    """Whose fork it is, what it is worth and what is still owed."""
+    owed = f"{show_tenge(fork.owed_tiyn)} still owed" if fork.owed_tiyn else "nothing owed any more"
+    return f"Fork by {fork.by}: {show_tenge(fork.excess_tiyn)} too much, {owed}"
+
+
+FORK_MEANING: Final = "Too much is the whole value of the token, for each spend of it after the first."
