@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+from importlib import metadata
+from typing import Annotated
+
 import typer
 
 from tui.commands import bench, fraud, ledger, purse, qr, scenario, serve
 from tui.output import CommandLine
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tenge {metadata.version('digital-tenge')}")
+        raise typer.Exit
+
 
 app = typer.Typer(
     cls=CommandLine,
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_show_locals=False,
-    help="Digital Tenge: a ledger of tokenised tenge, with offline and special-purpose payments.",
 )
+
+
+@app.callback()
+def tenge(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Digital Tenge: a ledger of tokenised tenge, with offline and special-purpose payments."""
+
+
 ledger.app.command("serve")(serve.serve)
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(purse.app, name="purse")

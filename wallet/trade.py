@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
+from typing import Final, TypeVar
 
-from cbdc.errors import LimitPayment, Malformed, NotOwner, TengeError, Unreachable
+from cbdc.errors import FormError, LimitPayment, Malformed, NotOwner, TengeError, Unreachable
 from cbdc.formats import cbor, cose
 from cbdc.formats.hashing import HASH_BYTES
 from cbdc.formats.kinds import Kind
@@ -135,6 +136,32 @@ def sell(purse: Purse, link: Carrier, invoice: bytes) -> Deal:
             raise
         return taken[-1]
     return Deal(taken[-1].payment_id, taken[-1].account, taken[-1].amount_tiyn, is_confirmed=True)
+
+
+# --- what a message is ---------------------------------------------------------------------------
+
+_SIGNED: Final = {"an invoice": Kind.INVOICE, "a receipt": Kind.PAYMENT_RECEIPT, "a trust list": Kind.TRUST_LIST}
+
+
+def check_kind(message: bytes, wanted: str, network: bytes) -> None:
+    """Whether a message is of the wanted kind, or of none that is known: then its reader says what is wrong.
+
+    Raises:
+        Malformed: it is of another kind.
+    """
+    found = next((name for name, kind in _SIGNED.items() if _reads(partial(cose.open1, message, kind, network))), None)
+    if found is None and _reads(partial(PaymentBundle.decode, message)):
+        found = "a payment"
+    if found not in (None, wanted):
+        raise Malformed(f"this is {found}; {wanted} is wanted")
+
+
+def _reads(read: Callable[[], object]) -> bool:
+    try:
+        read()
+    except FormError:
+        return False
+    return True
 
 
 # --- names -------------------------------------------------------------------------------------

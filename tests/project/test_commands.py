@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,10 @@ def test_help_names_the_commands_of_the_contract() -> None:
     assert {("purse", name) for name in ("show", "load", "unload", "sync", "repay", "sell", "buy", *by_hand)} <= set(
         COMMANDS
     )
+
+
+def test_the_version_is_the_projects() -> None:
+    assert shown("--version") == f"tenge {metadata.version('digital-tenge')}\n"
 
 
 def typed_in_the_readme() -> list[list[str]]:

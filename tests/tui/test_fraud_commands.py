@@ -37,6 +37,8 @@ def test_export_and_verify(tenge: Run, played: Path, tmp_path: Path) -> None:
         assert by_file.status == by_key.status == 0
         assert by_file.json() == by_key.json()
         assert by_file.json()["by"] == fork["by"]
+    narrow = tenge("fraud", "export", played / "ledger", "--to", tmp_path, COLUMNS="40").out.splitlines()
+    assert {fork["file"] for fork in forks} <= set(narrow)
     shown = tenge("fraud", "verify", forks[0]["file"], "--root", root)
     assert "Proven." in shown.out
     assert forks[0]["by"] in shown.out

@@ -289,13 +289,16 @@ def test_what_cannot_be_done_is_refused_with_its_code(
     assert done("show", "dana")["offline"] == "1200.00"
 
 
-def test_a_message_of_another_kind_is_refused(done: Any, refused: Any, town: Path) -> None:
+def test_a_message_of_another_kind_is_refused(done: Any, refused: Any, purse: Run, town: Path) -> None:
     invoice, payment, receipt = (town / name for name in ("invoice", "payment", "receipt"))
     done("ask", "erlan", "10", "-o", invoice)
     done("pay", "dana", invoice, "-o", payment)
     done("take", "erlan", payment, "-o", receipt)
     assert refused("pay", "aru", payment) == "malformed"
     assert refused("take", "erlan", invoice) == "malformed"
+    assert "this is an invoice; a payment is wanted" in purse("take", "erlan", invoice).err
+    assert "this is a payment; an invoice is wanted" in purse("pay", "aru", payment).err
+    assert "this is a receipt; a payment is wanted" in purse("take", "erlan", receipt).err
     assert refused("finish", "dana", payment) == "malformed"
     assert refused("finish", "aru", receipt) == "not_owner"
     assert refused("pay", "erlan", invoice) == "wrong_payee"

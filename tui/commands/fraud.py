@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from cbdc.amounts import format_tenge
@@ -50,11 +51,12 @@ def export(
         if as_json:
             print_json({"ok": True, "forks": lines})
             return
-        table = Table("proof", "by", "output worth", "spent", "too late", title="Double spends")
+        table = Table("by", "output worth", "spent", "too late", title="Double spends")
         for line in lines:
-            late = str(line["late"] or "")
-            table.add_row(line["file"], line["by"], line["amount"], f"{line['spends']} times", late)
+            table.add_row(line["by"], line["amount"], f"{line['spends']} times", str(line["late"] or ""))
         out.print(table if lines else "No output was spent more than once.")
+        for line in lines:  # whole, however narrow the screen is
+            out.print(escape(line["file"]), soft_wrap=True)
 
 
 @app.command()

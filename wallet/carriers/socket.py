@@ -15,6 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from filelock import FileLock, Timeout
+
 from cbdc.errors import Malformed, TooLarge, Unreachable
 from cbdc.limits import MAX_CARRIER_TIMEOUT_S, MAX_PAYLOAD_TEXT_CHARS
 from wallet.protocol import from_text, to_text
@@ -123,7 +125,11 @@ class SocketCarrier:
 
 
 class Listener:
-    """Waits for other processes. A Unix socket is its owner's only (mode 0600) and is removed at the end."""
+    """Waits for other processes. A Unix socket is its owner's only (mode 0600) and is removed at the end.
+
+    While it listens on one it holds a lock beside it, so that the socket of a process that was killed can be told from
+    one that is in use without connecting to it: a connection would be taken for the payer.
+    """
 
     def __init__(self, address: Address) -> None:
         """Begin to listen; TCP port 0 takes a free one, see `address`.
@@ -131,8 +137,9 @@ class Listener:
         Raises:
             Unreachable: the address is taken or cannot be had.
         """
-        self._socket = _new(address)
         self._path = address if isinstance(address, Path) else None
+        self._lock = None if self._path is None else _taken_over(self._path)
+        self._socket = _new(address)
         try:
             if self._path is None:  # a port that was just given back may be taken again
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -142,6 +149,7 @@ class Listener:
             self._socket.listen(1)
         except OSError as error:
             self._socket.close()
+            self._unlock()
             raise _unreachable("cannot listen there", error, address=address) from None
 
     @property
@@ -171,12 +179,46 @@ class Listener:
         if self._path is not None:
             with suppress(FileNotFoundError):
                 self._path.unlink()
+        self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self.close()
+
+
+def _taken_over(path: Path) -> FileLock:
+    """The lock of a listener's path; a socket that nobody answers on is removed. Raises Unreachable: it is in use."""
+    lock = FileLock(f"{path}.lock", thread_local=False)
+    try:
+        path.parent.stat()  # the lock would make a directory that is not there
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise Unreachable("cannot listen there", address=path, reason="another process listens on this path") from None
+    except OSError as error:
+        raise _unreachable("cannot listen there", error, address=path) from None
+    if path.is_socket() and not _answers(path):
+        with suppress(FileNotFoundError):
+            path.unlink()
+    return lock
+
+
+def _answers(path: Path) -> bool:
+    """Whether a process without such a lock listens there: no seller of ours."""
+    with _new(path) as probe:
+        try:
+            probe.settimeout(_BETWEEN_TRIES_S)
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            return False
+        except OSError:
+            return True
+    return True
 
 
 def _new(address: Address) -> socket.socket:

@@ -256,6 +256,36 @@ def test_a_taken_address_is_left_alone(tmp_path: Path) -> None:
         Listener(listener.address)
 
 
+def test_the_socket_of_a_process_that_was_killed_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "till.sock"
+    left = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    left.bind(str(path))
+    left.listen(1)
+    with pytest.raises(Unreachable):  # somebody who knows nothing of our locks answers there
+        Listener(path)
+    left.close()
+    assert path.is_socket()
+    with Listener(path) as listener, SocketCarrier.connect(path, 5) as here, listener.accept(5) as there:
+        here.send(b"there")
+        assert there.receive() == b"there"
+
+
+def test_a_listener_in_use_is_told_from_a_dead_one_without_a_connection(tmp_path: Path) -> None:
+    path = tmp_path / "till.sock"
+    with Listener(path) as listener:
+        with pytest.raises(Unreachable, match="another process listens"):
+            Listener(path)
+        with SocketCarrier.connect(path, 5) as here, listener.accept(5) as there:
+            here.send(b"the payer")
+            assert there.receive() == b"the payer"
+
+
+def test_no_directory_is_made_for_a_socket(tmp_path: Path) -> None:
+    with pytest.raises(Unreachable):
+        Listener(tmp_path / "none" / "till.sock")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_tcp_listens_on_the_loopback_address_only() -> None:
     with Listener(0) as listener:
         assert listener._socket.getsockname()[0] == "127.0.0.1"

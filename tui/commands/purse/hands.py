@@ -64,7 +64,7 @@ def pay(
         tenge purse pay ./aigerim invoice.kzt -o payment.kzt
         tenge purse pay ./pupil - --purpose school-meals < invoice.kzt
     """
-    with opened_with(wallet, invoice, at, as_json) as (customer, raw):
+    with opened_with(wallet, invoice, "an invoice", at, as_json) as (customer, raw):
         check_free(to, force=force)
 
         def approve(asked: Invoice) -> None:
@@ -87,7 +87,7 @@ def take(
     Examples:
         tenge purse take ./timur payment.kzt -o receipt.kzt
     """
-    with opened_with(wallet, payment, at, as_json) as (customer, raw):
+    with opened_with(wallet, payment, "a payment", at, as_json) as (customer, raw):
         check_free(to, force=force)
         deal, receipt_raw = trade.take(customer.purse, raw)
         tell(deal_text("took", deal), as_json)
@@ -100,7 +100,7 @@ def finish(wallet: WalletPath, receipt: Source, at: At = None, as_json: Json = F
     Examples:
         tenge purse finish ./aigerim receipt.kzt
     """
-    with opened_with(wallet, receipt, at, as_json) as (customer, raw):
+    with opened_with(wallet, receipt, "a receipt", at, as_json) as (customer, raw):
         sent = trade.finish(customer.purse, raw)
         if as_json:
             print_json({"ok": True, "payment": sent.id.hex(), "state": sent.status.value})
@@ -157,7 +157,7 @@ def take_back(wallet: WalletPath, released: Source, at: At = None, as_json: Json
         tenge purse hear ./aigerim list.kzt
         tenge purse take-back ./aigerim release.kzt
     """
-    with opened_with(wallet, released, at, as_json) as (customer, raw):
+    with opened_with(wallet, released, "a payment", at, as_json) as (customer, raw):
         payment_id = customer.purse.take_back(raw)
         sent = trade.made_by(customer.purse, payment_id)
         if as_json:

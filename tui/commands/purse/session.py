@@ -31,7 +31,7 @@ from tui.payloads import read_payload
 from tui.signals import ending_on_sigterm
 from wallet.customer import Customer
 from wallet.remote import RemotePort
-from wallet.trade import Deal
+from wallet.trade import Deal, check_kind
 
 WalletPath = Annotated[
     Path, typer.Argument(metavar="WALLET", help="A wallet's directory: wallet.db and element.db are in it.")
@@ -86,8 +86,10 @@ def _amounts_in_tenge() -> Iterator[None]:
 
 
 @contextmanager
-def opened_with(wallet: Path, source: str, at: str | None, as_json: bool) -> Iterator[tuple[Customer, bytes]]:
-    """The message in a payload, and the wallet, as `opened`.
+def opened_with(
+    wallet: Path, source: str, wanted: str, at: str | None, as_json: bool
+) -> Iterator[tuple[Customer, bytes]]:
+    """The message in a payload, which is of the wanted kind, and the wallet, as `opened`.
 
     The message is read first: in a pipe the command that writes it may have this very wallet open until it ends.
     """
@@ -95,6 +97,7 @@ def opened_with(wallet: Path, source: str, at: str | None, as_json: bool) -> Ite
         _check_there(wallet)
         message = read_payload(source)
         with opened(wallet, at, as_json) as customer:
+            check_kind(message, wanted, customer.network)
             yield customer, message
 
 
