@@ -82,6 +82,18 @@ def test_the_document_shows_what_is_measured(measured: Sizes) -> None:
         assert abs(version - needed) <= 1
 
 
+@pytest.mark.parametrize(("name", "mark"), [("README.md", ","), ("docs/spec.md", " ")])
+def test_other_documents_say_what_the_table_says(name: str, mark: str) -> None:
+    table = table_in(DOCUMENT.read_text(encoding="utf-8"))
+    rows = {
+        hop: (characters, version) for title, hop, _, characters, version in table if title == "two inputs at first"
+    }
+    text = (DOCUMENT.parents[1] / name).read_text(encoding="utf-8")
+    for characters, version in (rows[1], rows[3]):
+        assert re.search(rf"\b{f'{characters:,}'.replace(',', mark)}\b", text)
+        assert f"{version}-L" in text
+
+
 def test_measuring_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     one, other = (sizes.payments(CHAINS["one_input"], tmp_path / name, hops=2) for name in ("one", "other"))
     assert one == other
