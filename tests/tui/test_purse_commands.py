@@ -442,6 +442,7 @@ def buyer(town: Path, *, stays: bool) -> Iterator[None]:
                 if stays:
                     trade.buy(customer.purse, link, trade.at_most(None))
                 else:
+                    customer.purse.hear(link.receive())
                     _, bundle = trade.pay(customer.purse, link.receive(), trade.at_most(None))
                     link.send(bundle)
         finally:
