@@ -176,7 +176,8 @@ MAX_OWNERS: Final = 1000
 """Keys in one question about tokens: a wallet that takes a new key every day for years."""
 
 MAX_CONNECTIONS: Final = 256
-"""Wallets that one process answers at a time, a thread for each; who comes on top is told `overloaded`."""
+"""Wallets that one process answers at a time, a thread for each; who comes on top is told `overloaded`, and if many do
+at once, hung up on."""
 
 IDLE_CONNECTION_S: Final = 300
 """A connection on which nothing has come for so long is closed; the wallet makes a new one when it needs it."""

@@ -17,6 +17,7 @@ from rich.tree import Tree
 from cbdc.amounts import parse_tenge, show_tenge
 from cbdc.errors import LedgerBusy, Malformed
 from tui.output import EXIT_REFUSED, Json, err, out, print_json, refusals
+from tui.signals import ending_on_sigterm
 from wallet.scenarios import keeping, page, runner, schema
 from wallet.scenarios.drawing import describe_move, describe_output
 from wallet.scenarios.report import Report
@@ -115,7 +116,7 @@ class _Wanted:
 
 
 def _play(name: str, wanted: _Wanted) -> None:
-    with refusals(wanted.as_json):
+    with refusals(wanted.as_json), ending_on_sigterm():
         if wanted.html:
             page.check_free(wanted.html, force=wanted.force)
         path = shipped().get(name, Path(name))
