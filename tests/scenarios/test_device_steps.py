@@ -321,6 +321,20 @@ def test_a_careless_payee_bears_what_it_took(what: str, code: str) -> None:
     assert failed(report) == []
 
 
+def test_a_careless_payee_gives_good_money_back() -> None:
+    report = play(
+        step("careless", wallet="shop"),
+        EVERYBODY_OFFLINE,
+        pay("dana", "shop", "50", as_="good"),
+        step("release", payment="good"),
+        ONLINE_ALL,
+        step("sync", wallets=["shop", "dana"]),
+        expect(payment="good", status="released"),
+        expect(wallet="dana", offline="400", pending="0"),
+    )
+    assert failed(report) == []
+
+
 def test_a_sync_that_was_to_be_refused_and_was_not_fails() -> None:
     assert not last(play(step("sync", wallets=["shop"], refused="amount_mismatch"))).ok
 
