@@ -44,17 +44,25 @@ class RenewingWallet(SettlingWallet):
         ``unsure``: the ledger was in trouble, so what it does not know is kept as well.
         """
         leaves = self._free_leaves(port)
+        self._keep(port, leaves, unsure=unsure)
+        if self._renew_or_certify(port, leaves) and not unsure:
+            self._forget_known_evidence(port)
+
+    def _keep(self, port: LedgerPort, leaves: Leaves, *, unsure: bool) -> None:
         unknown = [n for n in self.purse.tokens() if port.offline_token(n) is None] if unsure else []
         self.purse.keep_only([*leaves, *unknown])
+
+    def _renew_or_certify(self, port: LedgerPort, leaves: Leaves) -> bool:
+        """Renew these, or where fresh tokens are not given make do with what is there; whether none needs ancestry."""
         try:
-            self._check_renewable(port)
+            if leaves:
+                self._check_renewable(port)
         except TengeError as error:
             log.info("nothing is renewed: %s", error.code)
             self._certify(port, leaves)
-            return
+            return False
         self._renew_all(port, leaves)
-        if not unsure:
-            self._forget_known_evidence(port)
+        return True
 
     def _renew_all(self, port: LedgerPort, leaves: Leaves) -> None:
         """Renew by purpose, `MAX_INPUTS` at a time; one that the ledger refuses stops none of the others."""

@@ -288,6 +288,23 @@ def test_what_a_stolen_device_paid_stands_no_longer_than_the_lists_days() -> Non
     assert failed(report) == []
 
 
+def test_a_release_brings_the_list_that_it_names() -> None:
+    """The shop has heard a newer list from another customer; dana could not judge its release without that."""
+    report = play(
+        step("fund", from_="altyn", to="erlan", amount="10"),
+        EVERYBODY_OFFLINE,
+        pay("dana", "shop", "50", as_="returned"),
+        step("advance", by="1 hour"),
+        step("online", wallets=["erlan"]),
+        step("load", wallet="erlan", amount="10"),
+        step("offline", wallets=["erlan"]),
+        pay("erlan", "shop", "10", as_="news"),
+        step("release", payment="returned"),
+        expect(payment="returned", status="released"),
+    )
+    assert failed(report) == []
+
+
 # --- careless devices --------------------------------------------------------------------------
 
 CARELESS = {
@@ -317,6 +334,20 @@ def test_a_careless_payee_bears_what_it_took(what: str, code: str) -> None:
         expect(payment="honest", status="settled"),
         expect(wallet="dana", offline="390", pending="0"),
         expect(supply="10 500", forks=0),
+    )
+    assert failed(report) == []
+
+
+def test_a_careless_payee_gives_good_money_back() -> None:
+    report = play(
+        step("careless", wallet="shop"),
+        EVERYBODY_OFFLINE,
+        pay("dana", "shop", "50", as_="good"),
+        step("release", payment="good"),
+        ONLINE_ALL,
+        step("sync", wallets=["shop", "dana"]),
+        expect(payment="good", status="released"),
+        expect(wallet="dana", offline="400", pending="0"),
     )
     assert failed(report) == []
 
