@@ -217,7 +217,7 @@ FORKS: dict[int, tuple[Defence, ...]] = {
         line(
             "ledger: the reserve covers what was spent twice",
             LEDGER,
-            "liability.charge(draft, payer, token.amount_tiyn, time_s)",
+            "liability.charge(draft, spend, name, token, time_s)",
             f"{ON_LIABILITY}::test_the_worked_example",
             "double_spend",
             "forks",
@@ -233,7 +233,7 @@ FORKS: dict[int, tuple[Defence, ...]] = {
         line(
             "ledger: a fork revokes the purse",
             LIABILITY,
-            "revoke_certificate(draft, payer.id, time_s)",
+            "revoke_certificate(draft, spend.payer.id, time_s)",
             f"{ON_LIABILITY}::test_a_culprits_purse_is_revoked",
         ),
     ),

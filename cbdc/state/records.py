@@ -34,6 +34,7 @@ class Table(IntEnum):
     DONE = 12  # id of a message that has no inputs, so that it counts once
     DENIED = 13  # certificate id
     DEBTOR = 14  # account
+    ACCEPTED = 15  # outpoint of an output spent more than once, then the purse key of who accepted spends of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +232,10 @@ class BankReserve(Record):
 
 @dataclass(frozen=True, slots=True)
 class Culprit(Record):
-    """A purse that spent an output more than once. ``settled_tiyn`` was seized from final leaves, or repaid."""
+    """A purse that owes for a fork: it spent an output more than once, or accepted more than one of its spends.
+
+    ``settled_tiyn`` was seized from final leaves, or repaid.
+    """
 
     bank: str
     excess_tiyn: int
@@ -241,6 +245,22 @@ class Culprit(Record):
     @property
     def debt_tiyn(self) -> int:
         return self.excess_tiyn - self.seized_tiyn - self.settled_tiyn
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted(Record):
+    """What the spends of one forked output brought one acceptor, in all and the most of one (tiyn)."""
+
+    total_tiyn: int
+    most_tiyn: int
+
+    @property
+    def owed_tiyn(self) -> int:
+        """One of them is rightly his, and it may be the largest."""
+        return self.total_tiyn - self.most_tiyn
+
+    def with_one_more(self, brought_tiyn: int) -> Accepted:
+        return Accepted(self.total_tiyn + brought_tiyn, max(self.most_tiyn, brought_tiyn))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from cbdc.formats.certificates import Certificate
 from cbdc.policy import Policy
 from cbdc.purposes.definition import Definition
 from cbdc.state.records import (
+    Accepted,
     BankReserve,
     Culprit,
     Debtor,
@@ -252,6 +253,13 @@ class Draft:
 
     def put_culprit(self, purse_key: bytes, culprit: Culprit) -> None:
         self._put(Table.CULPRIT, purse_key, culprit)
+
+    def accepted(self, outpoint: bytes, purse_key: bytes) -> Accepted:
+        """What the spends of a forked output brought a purse."""
+        return self._read(Accepted, Table.ACCEPTED, outpoint + purse_key) or Accepted(0, 0)
+
+    def put_accepted(self, outpoint: bytes, purse_key: bytes, accepted: Accepted) -> None:
+        self._put(Table.ACCEPTED, outpoint + purse_key, accepted)
 
     def debtor(self, account: str) -> Debtor:
         """The purses of an account that ever spent too much."""

@@ -1,36 +1,107 @@
 """Who pays for a fork: cover, seizure, debt and reserve (design section 6, rules 2 to 4).
 
 All of it is a function of the evidence alone. For every purse that spent an output more than once, or a void one:
-``excess`` is what its further spends were worth; ``seized`` is what its own live leaves are worth, up to the
-excess. The bank's net reserve is what it topped up, less its purses' excess, plus what was seized; below zero
-it is the bank's debt to the offline pool.
+``excess`` is what its further spends were worth, less what one payee accepted of it twice: that is the payee's.
+``seized`` is what its own live leaves are worth, up to the excess. The bank's net reserve is what it topped up, less
+its purses' excess, plus what was seized; below zero it is the bank's debt to the offline pool.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from cbdc.errors import AmountMismatch
+from cbdc.errors import AmountMismatch, NotOwner
 from cbdc.formats.certificates import Certificate
+from cbdc.formats.tokens import outpoint
+from cbdc.limits import MAX_OUTPUTS
 from cbdc.state.records import BankReserve, Culprit, Debtor, OfflineToken
 from cbdc.transition.draft import Draft
 from cbdc.transition.network import revoke_certificate
 
 
-def charge(draft: Draft, payer: Certificate, excess_tiyn: int, time_s: int) -> None:
-    """A spend too many of an output worth ``excess_tiyn`` has come to light: the payer owes it, its bank covers it.
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """A payment as far as liability goes: who paid whom, and how much of its ``total_tiyn`` it brought him."""
+
+    payer: Certificate
+    payee: Certificate
+    brought_tiyn: int
+    total_tiyn: int
+
+
+def charge(draft: Draft, spend: Spend, name: bytes, token: OfflineToken, time_s: int) -> None:
+    """A spend too many of an output has come to light; ``token`` is the output before it. Reserves cover it at once.
 
     It is one too many if the output was spent before (a fork), or if it is void: then the payer had accepted what he
-    could know does not count, and passed it on (rule 5).
+    could know does not count, and passed it on (rule 5). The payer owes the output's value, but for what his payee has
+    of an earlier spend of it as well: a device that holds one spend refuses another, so this is the payee's (rule 6).
+
+    The payer's key is revoked. The payee's is not: the payment alone does not prove that he accepted it, and a thief
+    could put any purse on the deny-list by paying it twice. If he did not, what he owes lies untouched in his purse.
     """
-    culprit = draft.culprit(payer.key)
+    payee_tiyn = _accepted_twice(draft, spend, name, token)
+    _owe(draft, spend.payer, token.amount_tiyn - payee_tiyn)
+    revoke_certificate(draft, spend.payer.id, time_s)
+    if payee_tiyn:
+        _owe(draft, spend.payee, payee_tiyn)
+
+
+def _owe(draft: Draft, purse: Certificate, excess_tiyn: int) -> None:
+    culprit = draft.culprit(purse.key)
     if culprit is None:
-        culprit = Culprit(payer.bank, 0, 0, 0)
-        draft.put_debtor(payer.account, Debtor(sorted([*draft.debtor(payer.account).purses, payer.key])))
-    draft.put_culprit(payer.key, replace(culprit, excess_tiyn=culprit.excess_tiyn + excess_tiyn))
-    before = draft.reserve(payer.bank)
-    put_reserve(draft, payer.bank, replace(before, excess_tiyn=before.excess_tiyn + excess_tiyn))
-    revoke_certificate(draft, payer.id, time_s)
+        culprit = Culprit(purse.bank, 0, 0, 0)
+        draft.put_debtor(purse.account, Debtor(sorted([*draft.debtor(purse.account).purses, purse.key])))
+    draft.put_culprit(purse.key, replace(culprit, excess_tiyn=culprit.excess_tiyn + excess_tiyn))
+    before = draft.reserve(purse.bank)
+    put_reserve(draft, purse.bank, replace(before, excess_tiyn=before.excess_tiyn + excess_tiyn))
+
+
+def _accepted_twice(draft: Draft, spend: Spend, name: bytes, token: OfflineToken) -> int:
+    """By how much this spend of a spent output raises what its payee owes (tiyn).
+
+    Sums are kept only once an output is forked, so that honest payments write nothing; the first spend's are caught up
+    then.
+    """
+    if not token.spenders:
+        return 0
+    if len(token.spenders) == 1:
+        _catch_up(draft, name, token)
+    return _accept(draft, name, spend.payee.key, token.amount_tiyn * spend.brought_tiyn // spend.total_tiyn)
+
+
+def _catch_up(draft: Draft, name: bytes, token: OfflineToken) -> None:
+    """Note what the one spend so far brought its payee; an unload has none."""
+    brought: dict[bytes, int] = {}
+    for index in range(MAX_OUTPUTS):
+        made = draft.offline(outpoint(token.spenders[0], index))
+        if made is None:
+            break
+        brought[made.owner] = brought.get(made.owner, 0) + made.amount_tiyn
+    for owner, amount_tiyn in brought.items():
+        if owner != token.owner:
+            _accept(draft, name, owner, token.amount_tiyn * amount_tiyn // sum(brought.values()))
+
+
+def _accept(draft: Draft, name: bytes, purse_key: bytes, brought_tiyn: int) -> int:
+    """Add what one spend brought out of this output: of all that it brings, the output's share of the inputs."""
+    before = draft.accepted(name, purse_key)
+    after = before.with_one_more(brought_tiyn)
+    draft.put_accepted(name, purse_key, after)
+    return after.owed_tiyn - before.owed_tiyn
+
+
+def check_free(draft: Draft, purse_key: bytes, unloaded_tiyn: int) -> None:
+    """What is seized is not the purse's to unload.
+
+    Raises:
+        NotOwner: more than the rest of its live leaves.
+    """
+    culprit = draft.culprit(purse_key)
+    if culprit is None:
+        return
+    free_tiyn = sum(token.amount_tiyn for token in draft.live_offline_of(purse_key).values()) - culprit.seized_tiyn
+    if unloaded_tiyn > free_tiyn:
+        raise NotOwner("what is seized is not the purse's to unload", found=unloaded_tiyn, limit=free_tiyn)
 
 
 def seize(draft: Draft, purse_key: bytes) -> None:

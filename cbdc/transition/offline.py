@@ -65,6 +65,7 @@ def unload(draft: Draft, verified: Verified, body: Unload, time_s: int) -> None:
         _loadable_purse(draft, body.outputs, time_s)
     guards.still_valid(body, time_s)
     tokens = [_live_leaf(draft, name, purse, time_s) for name in body.inputs]
+    liability.check_free(draft, purse.key, sum(token.amount_tiyn for token in tokens))
     if any(output.owner not in (purse.key, purse.online_key) for output in body.outputs):
         raise WrongPayee("a purse unloads to its own online key or itself")
     check_conserved(tokens, body.outputs)
@@ -89,6 +90,9 @@ def _loadable_purse(draft: Draft, outputs: tuple[Output, ...], time_s: int) -> C
     bank = draft.participant(purse.bank)
     if bank is None or not bank.is_active(Role.BANK):
         raise CertificateRevoked("the purse's bank is no longer admitted", bank=purse.bank)
+    culprit = draft.culprit(key)
+    if culprit is not None and culprit.debt_tiyn:
+        raise CertificateRevoked("the purse owes for a fork", debt_tiyn=culprit.debt_tiyn)
     claims_tiyn = draft.reserve(purse.bank).claims_tiyn
     if claims_tiyn:
         raise ReserveShort("the bank owes the offline pool and may load no purse", claims_tiyn=claims_tiyn)
@@ -243,9 +247,11 @@ def _payment(draft: Draft, message: Verified, time_s: int, void: list[bytes]) ->
         draft.spend_offline(name, token.spent_by(message.id), message.id)
     for name, made in zip(names, tokens, strict=True):
         draft.put_offline(name, made)
-    for token in inputs:
+    brought_tiyn = sum([made.amount_tiyn for made in tokens if made.owner == payee.key])
+    spend = liability.Spend(payer, payee, brought_tiyn, sum([made.amount_tiyn for made in tokens]))
+    for name, token in zip(body.inputs, inputs, strict=True):
         if token.costs_owner:
-            liability.charge(draft, payer, token.amount_tiyn, time_s)
+            liability.charge(draft, spend, name, token, time_s)
     for purse_key in (payer.key, payee.key):
         liability.seize(draft, purse_key)
     return True

@@ -314,7 +314,7 @@ class Model:
         self._enrolled(owner.key)
         if owner.account != certificate.account:
             raise Refused("role_refused")
-        if any(debt and self._account_of(purse) == certificate.account for purse, (_, debt) in self.debts().items()):
+        if self._owes(certificate.account):
             raise Refused("certificate_revoked")
         for what, limit in zip(("holding", "payment", "spends", "hops"), certificate.limits, strict=True):
             if limit > self.policy[what]:
@@ -515,7 +515,7 @@ class Model:
         if any(output.owner not in (purse.key, purse.online) for output in message["outputs"]):
             raise Refused("wrong_payee")
         conserved(tokens, message["outputs"])
-        held = sum(leaf.amount for leaf in self.live().values() if leaf.owner == purse.key)
+        held = self._live_of(purse.key) - self.seized()[purse.key]
         if held + sum(o.amount for o in message["outputs"] if o.owner == purse.key) > purse.limits[0]:
             raise Refused("limit_holding")
         self._purposes_open(message, purse.key)
@@ -531,6 +531,10 @@ class Model:
             self._loadable(message)
         self._in_time(message)
         leaves = [self._unloadable(name, purse.key) for name in message["inputs"]]
+        if purse.key in self.excess():
+            free = self._live_of(purse.key) - self.seized()[purse.key]
+            if sum(leaf.amount for leaf in leaves) > free:
+                raise Refused("not_owner")
         if any(output.owner not in (purse.key, purse.online) for output in message["outputs"]):
             raise Refused("wrong_payee")
         conserved(leaves, message["outputs"])
@@ -548,6 +552,8 @@ class Model:
         if self.time >= purse.expires:
             raise Refused("certificate_expired")
         if self.institutions[purse.bank]["dismissed"]:
+            raise Refused("certificate_revoked")
+        if self.debts().get(purse.key, (0, 0))[1]:
             raise Refused("certificate_revoked")
         if self.claims(purse.bank):
             raise Refused("reserve_short")
@@ -754,7 +760,25 @@ class Model:
         for name in {name for spend in self.evidence[:size] for name in spend["inputs"]}:  # rule 5: the first as well
             if outputs[name].void:
                 excess[outputs[name].owner] += outputs[name].amount
+        for name in self.forked(size):
+            for acceptor, owed in self.accepted_twice(name, size).items():
+                excess[outputs[name].owner] -= owed
+                excess[acceptor] += owed
         return excess
+
+    def accepted_twice(self, name: bytes, size: int | None = None) -> dict[bytes, int]:
+        """Rule 6: what the acceptors of several spends of one output have of it beyond the most that one brought.
+
+        Of what a spend brings, this output's share is its share of the inputs.
+        """
+        leaf, brought = self.outputs()[name], {}
+        for spend in self.evidence[:size]:
+            if name in spend["inputs"]:
+                for payee in {made.owner for made in spend["made"]} - {leaf.owner}:
+                    paid = sum(made.amount for made in spend["made"] if made.owner == payee)
+                    whole = sum(made.amount for made in spend["made"])
+                    brought.setdefault(payee, []).append(leaf.amount * paid // whole)
+        return {payee: sum(parts) - max(parts) for payee, parts in brought.items() if sum(parts) > max(parts)}
 
     def _kept(self) -> dict[bytes, int]:
         """Rules 4 and 7: what of each final leaf stayed seized, as its culprit's excess stood when it was swept."""
@@ -793,6 +817,12 @@ class Model:
         """Rule 3."""
         debts = sum(debt for key, (_, debt) in self.debts().items() if self._bank_of(key) == bank)
         return sum(amount for name, amount in self.top_ups if name == bank) - debts
+
+    def _live_of(self, key: bytes) -> int:
+        return sum(leaf.amount for leaf in self.live().values() if leaf.owner == key)
+
+    def _owes(self, account: str) -> bool:
+        return any(debt and self._account_of(purse) == account for purse, (_, debt) in self.debts().items())
 
     def _account_of(self, key: bytes) -> str:
         return self.certificates[self.current[key]].account
