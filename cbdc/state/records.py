@@ -35,6 +35,7 @@ class Table(IntEnum):
     DENIED = 13  # certificate id
     DEBTOR = 14  # account
     ACCEPTED = 15  # outpoint of an output spent more than once, then the purse key of who accepted spends of it
+    PAST_LIST_DAYS = 16  # empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +269,32 @@ class Debtor(Record):
     """The keys of an account's purses that spent too much, sorted: what is owed, the `Culprit` of each says."""
 
     purses: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class PastListDays(Record):
+    """Larger values of the policy's ``trust_list_days`` that were in force: [last second in force, days], latest last.
+
+    Of earlier ones only those stay that are larger than all later ones, so there are never more than days in the
+    largest value that a policy may have.
+    """
+
+    steps: list[list[int]]
+
+    def changed(self, days: int, to_days: int, time_s: int) -> PastListDays:
+        """After the policy changed at this ledger time."""
+        steps = [*self.steps, [time_s, days]]
+        while steps and steps[-1][1] <= to_days:
+            steps.pop()
+        kept: list[list[int]] = []
+        for step in reversed(steps):
+            if not kept or step[1] > kept[-1][1]:
+                kept.append(step)
+        return PastListDays(kept[::-1])
+
+    def most_since(self, since_s: int, now_days: int) -> int:
+        """The largest value in force at any time from then until now, when it is ``now_days``."""
+        return max([now_days, *(days for until_s, days in self.steps if until_s >= since_s)])
 
 
 @dataclass(frozen=True, slots=True)

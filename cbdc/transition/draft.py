@@ -23,6 +23,7 @@ from cbdc.state.records import (
     Network,
     OfflineToken,
     Participant,
+    PastListDays,
     Record,
     Supply,
     Table,
@@ -227,6 +228,20 @@ class Draft:
 
     def put_policy(self, policy: Policy) -> None:
         self._changes[Table.POLICY, _ONLY] = cbor.encode(policy.to_cbor())
+
+    def past_list_days(self) -> PastListDays:
+        """What ``trust_list_days`` was before, where that was more."""
+        return self._read(PastListDays, Table.PAST_LIST_DAYS, _ONLY) or PastListDays([])
+
+    def put_past_list_days(self, past: PastListDays) -> None:
+        self._put(Table.PAST_LIST_DAYS, _ONLY, past)
+
+    def trust_list_days(self, since_s: int) -> int:
+        """The largest number of days that a trust list was good for at any ledger time from ``since_s`` until now.
+
+        Evidence is judged by it: who accepted a payment by the rules of that day does not lose it to a later policy.
+        """
+        return self.past_list_days().most_since(since_s, self.policy().trust_list_days)
 
     def definition(self, purpose: bytes) -> Definition:
         """A purpose's definition.

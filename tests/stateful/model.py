@@ -90,6 +90,8 @@ class Model:
 
     root: bytes = b""
     policy: dict[str, int] | None = None
+    past_days: list[tuple[int, int]] = field(default_factory=list)
+    """(until when, trust_list_days) of every earlier policy."""
     time: int = 0
     entries: int = 0
     carried: dict[bytes, int] = field(default_factory=dict)
@@ -273,8 +275,14 @@ class Model:
     def set_policy(self, message: Message) -> None:
         self._by_root(message)
         self._not_done(message)
+        self.past_days.append((self.time, self.policy["trust_list_days"]))
         self.policy = message["policy"]
         self._once(message)
+
+    def _list_days(self, terms: dict[str, Any]) -> int:
+        """How long a trust list was good for: the longest of all policies from the payment's ledger time until now."""
+        past = [days for until, days in self.past_days if until >= terms["ledger_time"]]
+        return max([self.policy["trust_list_days"], *past])
 
     def enrol(self, message: Message) -> None:
         bank = self._active_bank(message["signers"])
@@ -637,7 +645,9 @@ class Model:
         payer, payee = self.certificates.get(terms["payer"]), self.certificates.get(terms["payee"])
         if payer is None or payee is None:
             raise Refused("not_enrolled")
-        at_fault = self._is_at_fault(payer, terms["trust_list"])
+        names = [outpoint(part["id"], index) for index in range(len(part["outputs"]))]
+        spent = {name for spend in self.evidence for name in spend["inputs"]}
+        at_fault = self._is_at_fault(payer, terms) or any(name in self.void and name in spent for name in names)
         try:
             leaves = [self._known_leaf(name) for name in part["inputs"]]
             if terms["ledger_time"] > self.time or terms["trust_list"] > self.time:
@@ -655,12 +665,12 @@ class Model:
             raise Refused("certificate_revoked")
         return made
 
-    def _is_at_fault(self, payer: Certificate, trust_list: int) -> bool:
+    def _is_at_fault(self, payer: Certificate, terms: dict[str, Any]) -> bool:
         """Rule 5: the payer was revoked, and its payee could know or came too late."""
         revoked_at = self.revoked_at(payer.key)
         if revoked_at is None:
             return False
-        return trust_list > revoked_at or self.time > revoked_at + self.policy["trust_list_days"] * DAY_S
+        return terms["trust_list"] > revoked_at or self.time > revoked_at + self._list_days(terms) * DAY_S
 
     def outcome(self, part: Message, payer: Certificate, payee: Certificate, leaves: list[Leaf]) -> list[Leaf]:
         """What two devices can judge by themselves."""
@@ -685,7 +695,7 @@ class Model:
             raise Refused("not_owner")
         if terms["ledger_time"] >= min(payer.expires, payee.expires):
             raise Refused("certificate_expired")
-        if terms["ledger_time"] - terms["trust_list"] > self.policy["trust_list_days"] * DAY_S:
+        if terms["ledger_time"] - terms["trust_list"] > self._list_days(terms) * DAY_S:
             raise Refused("trust_list_stale")
         if not payee.is_purse or payee.key == payer.key:
             raise Refused("wrong_payee")
