@@ -79,6 +79,7 @@ class OfflineToken(Record):
     ``paid`` says of what a payment brought to its payee whence it came, so that a release can be checked: the
     payer's certificate id, the purpose that the value was drawn from, and all that the payment brought (tiyn). A
     ``void`` one was made by a payment that does not count, as its acceptor could know; kept because he passed it on.
+    ``kept_tiyn`` is what stays seized of a final leaf that is not swept yet, once its purse owes for a fork.
     ``barred`` are the purse keys, sorted, that paid or accepted it on such payments: behind it they are not honest.
     """
 
@@ -92,6 +93,7 @@ class OfflineToken(Record):
     returned: bool
     paid: list[Any] | None = None
     barred: list[bytes] = field(default_factory=list)
+    kept_tiyn: int | None = None
 
     def encode(self) -> bytes:
         return cbor.encode(
@@ -106,6 +108,7 @@ class OfflineToken(Record):
                 self.returned,
                 self.paid,
                 self.barred,
+                self.kept_tiyn,
             ]
         )
 
@@ -130,6 +133,7 @@ class OfflineToken(Record):
             self.returned,
             self.paid,
             self.barred,
+            self.kept_tiyn,
         )
 
     @property
@@ -153,7 +157,7 @@ def live_leaf(value: bytes) -> LiveLeaf | None:
 
     Kept for as long as a group is on its way, because sums and indexes ask for the same values one after the other.
     """
-    owner, amount_tiyn, purpose, _, final_at_s, _, spenders, returned, _, barred = fields_of(value)
+    owner, amount_tiyn, purpose, _, final_at_s, _, spenders, returned, _, barred, _ = fields_of(value)
     return None if spenders or returned or barred else LiveLeaf(owner, amount_tiyn, purpose, final_at_s)
 
 

@@ -182,7 +182,7 @@ def within_holding(draft: Draft, certificate: Certificate, added_tiyn: int) -> N
     """
     limit_tiyn = certificate.limits.holding_tiyn if certificate.limits else 0
     culprit = draft.culprit(certificate.key)
-    held_tiyn = sum(token.amount_tiyn for token in draft.live_offline_of(certificate.key).values())
+    held_tiyn = draft.live_tiyn_of(certificate.key)
     held_tiyn -= culprit.seized_tiyn if culprit else 0
     if held_tiyn + added_tiyn > limit_tiyn:
         raise LimitHolding("the purse would hold too much", found=held_tiyn + added_tiyn, limit=limit_tiyn)

@@ -65,7 +65,7 @@ def unload(draft: Draft, verified: Verified, body: Unload, time_s: int) -> None:
         _loadable_purse(draft, body.outputs, time_s)
     guards.still_valid(body, time_s)
     tokens = [_live_leaf(draft, name, purse, time_s) for name in body.inputs]
-    liability.check_free(draft, purse.key, sum(token.amount_tiyn for token in tokens))
+    liability.check_free(draft, purse.key, sum(token.amount_tiyn for token in tokens), time_s)
     if any(output.owner not in (purse.key, purse.online_key) for output in body.outputs):
         raise WrongPayee("a purse unloads to its own online key or itself")
     check_conserved(tokens, body.outputs)

@@ -117,9 +117,9 @@ class Model:
     barred: dict[bytes, frozenset[bytes]] = field(default_factory=dict)
     """Output of a payment at fault -> the purses that paid or took it, or void money that it was made of."""
     finals: list[tuple[bytes, int]] = field(default_factory=list)
-    """(leaf, size of E at that time), in the order in which leaves were swept."""
+    """(leaf, time) of what was swept."""
     repaid: list[tuple[bytes, int, int]] = field(default_factory=list)
-    """(purse, amount, number of leaves that had been swept) as debts were paid."""
+    """(purse, amount, time) as debts were paid."""
 
     # --- the way in ----------------------------------------------------------------------------
 
@@ -388,7 +388,7 @@ class Model:
         _, owed = self.debts().get(message["purse"], (0, 0))
         if message["amount"] > owed:
             raise Refused("amount_mismatch")
-        self.repaid.append((message["purse"], message["amount"], len(self.finals)))
+        self.repaid.append((message["purse"], message["amount"], self.time))
         self._spend(message)
         self._create(message, message["outputs"])
 
@@ -727,7 +727,7 @@ class Model:
                 self.tokens[made] = Output(self.purposes[token.purpose]["return_to"], token.amount, None)
                 continue
             leaf = self.outputs()[name]
-            self.finals.append((name, len(self.evidence)))
+            self.finals.append((name, self.time))
             returned = leaf.amount - self._kept()[name]
             if returned:
                 online = self.certificates[self.current[leaf.owner]].online
@@ -791,31 +791,34 @@ class Model:
         return {payee: sum(parts) - max(parts) for payee, parts in brought.items() if sum(parts) > max(parts)}
 
     def _kept(self) -> dict[bytes, int]:
-        """Rules 4 and 7: what of each final leaf stayed seized, as its culprit's excess stood when it was swept."""
-        outputs, kept, settled = self.outputs(), {}, Counter[bytes]()
-        for index, (name, size) in enumerate(self.finals):
-            leaf = outputs[name]
-            for purse, amount, swept in self.repaid:
-                settled[purse] += amount if swept == index else 0
-            kept[name] = min(leaf.amount, self.excess(size)[leaf.owner] - settled[leaf.owner])
+        """Rules 4 and 7: what of each final leaf stays seized, by what had come when it became final, swept or not."""
+        spent, kept, settled = {name for spend in self.evidence for name in spend["inputs"]}, {}, Counter[bytes]()
+        leaves = [(leaf.final_at, leaf.purpose is not None, name, leaf) for name, leaf in self.outputs().items()]
+        for final_at, _, name, leaf in sorted(leaves, key=lambda found: found[:3]):
+            if final_at > self.time or name in spent or leaf.void:
+                continue
+            size = sum(1 for spend in self.evidence if spend["arrived"] < final_at)
+            repaid = sum(amount for purse, amount, time in self.repaid if purse == leaf.owner and time < final_at)
+            kept[name] = min(leaf.amount, self.excess(size)[leaf.owner] - settled[leaf.owner] - repaid)
             settled[leaf.owner] += kept[name]
         return kept
 
     def _settled(self) -> Counter[bytes]:
         outputs, settled = self.outputs(), Counter[bytes]()
         for name, amount in self._kept().items():
-            settled[outputs[name].owner] += amount
+            settled[outputs[name].owner] += amount if name in dict(self.finals) else 0
         for purse, amount, _ in self.repaid:
             settled[purse] += amount
         return settled
 
     def seized(self) -> Counter[bytes]:
-        """Rule 4: what culprits' own live leaves give towards their excess."""
-        settled, live, seized = self._settled(), Counter[bytes](), Counter[bytes]()
-        for leaf in self.live().values():
-            live[leaf.owner] += leaf.amount
+        """Rule 4: what culprits' own live leaves give towards their excess; final ones as much as they did then."""
+        settled, kept, still_open, seized = self._settled(), self._kept(), Counter[bytes](), Counter[bytes]()
+        for name, leaf in self.live().items():
+            seized[leaf.owner] += kept.get(name, 0)
+            still_open[leaf.owner] += 0 if name in kept else leaf.amount
         for culprit, excess in self.excess().items():
-            seized[culprit] = min(excess - settled[culprit], live[culprit])
+            seized[culprit] += min(excess - settled[culprit] - seized[culprit], still_open[culprit])
         return seized
 
     def debts(self) -> dict[bytes, tuple[int, int]]:

@@ -315,3 +315,22 @@ def test_acceptors_in_every_order() -> None:
         roots.add(fork.world.root())
         assert (debt_of(fork.world, fork.a), debt_of(fork.world, fork.b)) == (30_000 - 16_000 - 5_000, 0)
     assert len(roots) == 1
+
+
+def test_what_is_final_is_not_free_for_an_unload_of_the_rest(fork: Fork) -> None:
+    """b's second acceptance came when its first leaf was final already: all that is seized lies in the others."""
+    world = fork.world
+    final = world.load(fork.b, 500)
+    world.now_s += DAY_S
+    token = world.load(fork.a, TOKEN_TIYN)
+    payments = [pay(world, fork.a, fork.b, token, TOKEN_TIYN, salt=salt) for salt in "xy"]
+    leaf = world.leaf(final)
+    assert leaf is not None
+    world.now_s = leaf.final_at_s
+    world.reconcile(*payments)
+    first, second = (paid(world, payment) for payment in payments)
+    unload(world, [first], [out(fork.b, TOKEN_TIYN)], fork.b.purse)
+    with refuses(world, NotOwner, limit=0):
+        unload(world, [second], [out(fork.b, TOKEN_TIYN)], fork.b.purse)
+    sweep(world, final)
+    assert world.online_tiyn(fork.b.key.public) == TOKEN_TIYN + 500
