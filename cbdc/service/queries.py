@@ -206,6 +206,11 @@ class Queries:
             if culprit.debt_tiyn or self._is_revoked(purse)
         ]
 
+    def seized_tiyn(self, purse_key: bytes) -> int:
+        """How much of a purse's live leaves is seized for what it owes."""
+        culprit = self._record(Culprit, Table.CULPRIT, purse_key)
+        return culprit.seized_tiyn if culprit else 0
+
     def debt_tiyn(self, account: str) -> int:
         """What all purses of an account owe for their forks."""
         return sum(fork.debt_tiyn for fork in self.forks() if fork.account == account)

@@ -516,3 +516,35 @@ def test_a_wallet_without_debt_changes_its_purse_and_its_money_comes_home() -> N
         step("expect", wallet="dana", online="1150", offline="50"),
     )
     assert failed(report) == []
+
+
+# --- a payee who is paid twice out of one token --------------------------------------------------
+
+
+def test_a_payee_who_refused_the_second_spend_of_a_token_goes_on_as_if_it_had_never_been() -> None:
+    """The refused payment is at the ledger all the same, as proof: what it put into his purse is seized, not his."""
+    report = play(
+        step("clone", wallet="dana", as_="twin"),
+        EVERYBODY_OFFLINE,
+        pay("dana", "shop", "100"),
+        pay("twin", "shop", "60", refused="double_spend"),
+        step("online", wallets=["shop", "dana", "erlan"]),
+        step("sync", wallets=["shop"]),
+        step("expect", forks=1),
+        step("expect", owes={"wallet": "shop", "amount": "0"}),
+        step("expect", wallet="shop", online="0", offline="100"),
+        step("unload", wallet="shop", amount="50"),
+        step("sync", wallets=["shop"]),
+        step("expect", wallet="shop", online="50", offline="50"),
+        step("unload", wallet="shop", amount="50"),
+        step("load", wallet="shop", amount="20"),
+        step("offline", wallets=["shop", "erlan"]),
+        pay("shop", "erlan", "20"),
+        step("online", wallets=["shop", "erlan"]),
+        step("sync", wallets=["erlan", "shop"]),
+        step("expect", wallet="erlan", offline="20"),
+        step("advance", by="22 days"),
+        step("expect", wallet="shop", online="80"),
+        step("expect", wallet="erlan", online="20"),
+    )
+    assert failed(report) == []

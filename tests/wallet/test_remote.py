@@ -111,7 +111,7 @@ def test_every_question_gets_the_answer_that_a_ledger_in_this_process_gives(town
         lambda port: port.sync_certificate(dana.purse_key, bytes(16)),
         lambda port: [port.spenders_of(name) for name in (leaf, *port.tokens_of(keys))],
         lambda port: (port.certificate_bytes(dana.purse_key), port.claims_tiyn("altyn"), port.ledger_time_s()),
-        lambda port: port.debt_tiyn("altyn/dana"),
+        lambda port: (port.debt_tiyn("altyn/dana"), port.seized_tiyn(dana.purse_key)),
     ]
     for ask in questions:
         assert ask(remote) == ask(town.port)
