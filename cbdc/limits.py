@@ -131,6 +131,9 @@ MAX_PROOF_PAYMENTS: Final = 256
 """Payments that a purse keeps of others' forks until its next sync: four of the longest ancestries. It refused the
 payment, so it loses nothing by keeping no more, and whoever forks without end must not fill its storage."""
 
+FEW_COINS: Final = 16
+"""Of each purpose, where all of a purse's coins do not fit one payment: four purposes of them fill an ancestry."""
+
 MAX_AHEAD_S: Final = 86_400
 """How far a payee's word may be ahead of all that a payer knows of the time. Clocks are wrong by hours, and a payer who
 knows no better is put right by the payee's trust list; but what is paid is undecided until the named time has come."""
@@ -176,7 +179,8 @@ MAX_OWNERS: Final = 1000
 """Keys in one question about tokens: a wallet that takes a new key every day for years."""
 
 MAX_CONNECTIONS: Final = 256
-"""Wallets that one process answers at a time, a thread for each; who comes on top is told `overloaded`."""
+"""Wallets that one process answers at a time, a thread for each; who comes on top is told `overloaded`, and if many do
+at once, hung up on."""
 
 IDLE_CONNECTION_S: Final = 300
 """A connection on which nothing has come for so long is closed; the wallet makes a new one when it needs it."""

@@ -222,7 +222,7 @@ FORKS: dict[int, tuple[Defence, ...]] = {
         line(
             "ledger: the reserve covers what was spent twice",
             LEDGER,
-            "liability.charge(draft, payer, token.amount_tiyn, time_s)",
+            "liability.charge(draft, spend, name, token, time_s)",
             f"{ON_LIABILITY}::test_the_worked_example",
             "double_spend",
             "forks",
@@ -238,7 +238,7 @@ FORKS: dict[int, tuple[Defence, ...]] = {
         line(
             "ledger: a fork revokes the purse",
             LIABILITY,
-            "revoke_certificate(draft, payer.id, time_s)",
+            "revoke_certificate(draft, spend.payer.id, time_s)",
             f"{ON_LIABILITY}::test_a_culprits_purse_is_revoked",
         ),
     ),
@@ -262,7 +262,7 @@ FORKS: dict[int, tuple[Defence, ...]] = {
         edit(
             "ledger: of a revoked purse only payments under an older list count",
             LEDGER,
-            "if trust_list_s <= revoked_at_s and time_s",
+            "if terms.trust_list_s <= revoked_at_s and time_s",
             "if time_s",
             f"{ON_EVIDENCE}::test_a_payee_who_could_know_is_not_paid",
         ),
@@ -287,8 +287,8 @@ FORKS: dict[int, tuple[Defence, ...]] = {
         edit(
             "ledger: a payment arrives when the ledger says, not when it says itself",
             LEDGER,
-            "_revocation(draft, payer, terms.trust_list_s, time_s)",
-            "_revocation(draft, payer, terms.trust_list_s, terms.ledger_time_s)",
+            "_revocation(draft, payer, terms, time_s)",
+            "_revocation(draft, payer, terms, terms.ledger_time_s)",
             f"{ON_EVIDENCE}::test_a_payee_who_synced_too_late_is_not",
             "forks",
         ),
@@ -564,7 +564,7 @@ TIME: dict[int, tuple[Defence, ...]] = {
         edit(
             "ledger: a payee who could not know is paid",
             LEDGER,
-            "if trust_list_s <= revoked_at_s and time_s <= deadline_s:",
+            "if terms.trust_list_s <= revoked_at_s and time_s <= deadline_s:",
             "if False:",
             f"{ON_EVIDENCE}::test_a_payee_who_could_not_know_is_paid",
             "time_limits",
@@ -710,7 +710,7 @@ LOSS: dict[int, tuple[Defence, ...]] = {
         edit(
             "ledger: whoever could not have heard is paid",
             LEDGER,
-            "if trust_list_s <= revoked_at_s and time_s <= deadline_s:",
+            "if terms.trust_list_s <= revoked_at_s and time_s <= deadline_s:",
             "if False:",
             f"{ON_STEPS}::test_a_stolen_device_pays_until_its_freeze_arrives_and_no_more_than_it_held",
             "loss",
@@ -718,7 +718,7 @@ LOSS: dict[int, tuple[Defence, ...]] = {
         edit(
             "ledger: whoever took it all the same bears it",
             LEDGER,
-            "if trust_list_s <= revoked_at_s and time_s",
+            "if terms.trust_list_s <= revoked_at_s and time_s",
             "if time_s",
             f"{ON_STEPS}::test_what_a_stolen_device_paid_to_one_who_has_heard_is_borne_by_him",
         ),

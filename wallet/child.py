@@ -10,6 +10,9 @@ import threading
 from cbdc.errors import FormError, Unreachable
 from cbdc.service.stream import receive_frame, send_frame
 
+_INTERRUPTED_S = 5
+"""How long a process may take to finish what it is at when its parent is told to end: less than a person waits."""
+
 
 class ChildProcess:
     """One module of ours, run by this interpreter; its standard input is its end of the pair."""
@@ -61,7 +64,7 @@ class ChildProcess:
                 self.give_up()
                 raise Unreachable(f"{self._what} does not answer", reason=type(error).__name__) from None
             except BaseException:  # an answer that nobody waited for must not be taken for the next one's
-                self.give_up()
+                self.close(_INTERRUPTED_S)
                 raise
             return reply
 
@@ -69,14 +72,16 @@ class ChildProcess:
         """Wait until the process has ended by itself."""
         self._process.wait()
 
-    def close(self) -> None:
-        """Hang up and wait until the process has let go of its files."""
+    def close(self, patience_s: float | None = None) -> None:
+        """Hang up and wait until the process has let go of its files, and so have those that it started."""
         self._channel.close()
         try:
-            self._process.wait(self._answer_s)
-        except subprocess.TimeoutExpired:
+            self._process.wait(self._answer_s if patience_s is None else patience_s)
+        except BaseException as error:
             self._process.kill()
             self._process.wait()
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
 
     def give_up(self) -> None:
         """End the process where it stands."""

@@ -54,7 +54,7 @@ def _taken(purse: PurseStore) -> Iterator[HistoryItem]:
     for held in purse.received():
         yield _line(held.ledger_time_s, "received", held.amount_tiyn, held, held.state.value)
         if held.state is Holding.RELEASED:
-            release = PaymentBundle.decode(purse.vault.get("release", held.id)).payment
+            release = PaymentBundle.own(purse.vault.get("release", held.id)).payment
             yield _line(_time_s(purse, release), "released", -held.amount_tiyn, held, held.state.value)
 
 

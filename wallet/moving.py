@@ -67,16 +67,19 @@ class MovingWallet(RenewingWallet):
         self.purse.trust_list.check_not_revoked(self.purse.certificate.id)
         self.purse.recover()
         self._resume_unloads(port)
-        self._hand_in_and_learn(port)
+        _, refused = self._hand_in_and_learn(port)
+        unsure = is_unsure(error for _, error in refused)
         leaves = self._free_leaves(port)
         parts = self._parts(port, leaves, amount_tiyn, purpose)
         if any(output.owner == self.element.public_key for _, outputs, _ in parts for output in outputs):
             self._check_renewable(port)
-        self.purse.keep_only(leaves)
+        self._keep(port, leaves, unsure=unsure)
         for some, outputs, out_tiyn in parts:
             receipt = self._unload(port, some, outputs, "unloaded", out_tiyn)
         taken = {name for some, _, _ in parts for name in some}
-        self._renew_rest(port, {name: leaf for name, leaf in leaves.items() if name not in taken})
+        rest = {name: leaf for name, leaf in leaves.items() if name not in taken}
+        if self._renew_or_certify(port, rest) and not unsure:
+            self._forget_known_evidence(port)
         self._note_waiting(port)
         self._note_sync(port)
         return receipt
@@ -99,16 +102,6 @@ class MovingWallet(RenewingWallet):
             if not left_tiyn:
                 break
         return parts
-
-    def _renew_rest(self, port: LedgerPort, leaves: Leaves) -> None:
-        """Renew what an unload leaves, if that may be."""
-        try:
-            self._check_renewable(port)
-        except TengeError:
-            self._certify(port, leaves)
-            return
-        self._renew_all(port, leaves)
-        self._forget_known_evidence(port)
 
     def sync(self, port: LedgerPort) -> SyncReport:
         """Exchange everything with the ledger: evidence, outcomes, trust list, fresh load certificates."""

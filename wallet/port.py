@@ -61,6 +61,9 @@ class LedgerPort(Protocol):
     def claims_tiyn(self, bank: str) -> int:
         """What a bank owes the offline pool."""
 
+    def seized_tiyn(self, purse_key: bytes) -> int:
+        """How much of a purse's live leaves is seized, and not its to unload."""
+
     def debt_tiyn(self, account: str) -> int:
         """What the purses of an account (``bank/subject``) owe for their forks."""
 
@@ -85,6 +88,7 @@ class QueriesPort:
         self.sync_certificate = queries.sync_certificate
         self.certificate_bytes = queries.certificate_bytes
         self.claims_tiyn = queries.claims_tiyn
+        self.seized_tiyn = queries.seized_tiyn
         self.debt_tiyn = queries.debt_tiyn
         self.ledger_time_s = queries.ledger_time_s
 

@@ -30,6 +30,9 @@ from cbdc.messages.bodies import NONCE_BYTES
 
 PREFIX: Final = "KZT1:"
 
+_PACKING_SLACK_BYTES: Final = 256
+"""By how much the same message may pack worse with another signature in it, generously."""
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -81,6 +84,12 @@ class PaymentBundle:
             _byte_strings(loads, "load certificates"),
             _byte_strings(certs, "certificates"),
         )
+
+    @classmethod
+    def own(cls, data: bytes) -> PaymentBundle:
+        """Read what this device has written itself: no bound on what comes from outside stands against that."""
+        payment, ancestry, loads, certs = cbor.decode(data, max_bytes=len(data))
+        return cls(payment, tuple(ancestry), tuple(loads), tuple(certs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +185,18 @@ def to_text(message: bytes) -> str:
     """``KZT1:`` and base45 (RFC 9285) of the packed message: what a QR code, a file or a socket holds."""
     encoded: bytes = base45.b45encode(pack(message))
     return PREFIX + encoded.decode()
+
+
+def check_carried(bundle: bytes) -> None:
+    """Whether a bundle is one that every device reads, over every carrier.
+
+    Raises:
+        TooLarge: it is not.
+    """
+    PaymentBundle.decode(bundle)
+    chars = len(PREFIX) + 3 * (len(pack(bundle)) + _PACKING_SLACK_BYTES) // 2
+    if chars > MAX_PAYLOAD_TEXT_CHARS:
+        raise TooLarge("payload too long", found=chars, limit=MAX_PAYLOAD_TEXT_CHARS)
 
 
 def from_text(text: str) -> bytes:

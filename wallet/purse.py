@@ -9,7 +9,8 @@ come back (`wallet.release`).
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from cbdc.errors import (
     DoubleSpend,
@@ -19,13 +20,14 @@ from cbdc.errors import (
     Malformed,
     NotOwner,
     TengeError,
+    TooLarge,
     Unreachable,
     WrongPayee,
 )
 from cbdc.formats import cbor, cose
 from cbdc.formats.kinds import Kind
 from cbdc.formats.tokens import Output, outpoint
-from cbdc.limits import MAX_AHEAD_S
+from cbdc.limits import FEW_COINS, MAX_AHEAD_S
 from cbdc.messages.bodies import NONCE_BYTES, OfflineTerms, Transfer
 from cbdc.messages.message import decode, message_id
 from cbdc.offline.judge import Parties
@@ -33,6 +35,7 @@ from cbdc.purposes.marks import payment_facts
 from cbdc.state.records import OfflineToken
 from wallet import acceptance
 from wallet.acceptance import Accepted, Knowledge
+from wallet.ancestry import Ancestry
 from wallet.protocol import (
     Invoice,
     Line,
@@ -45,7 +48,7 @@ from wallet.protocol import (
 )
 from wallet.purse_store import Received, Sent
 from wallet.release import OFFLINE_VALID_FOR_S, ReleasingPurse
-from wallet.selection import Coin, pick, split_by_purpose
+from wallet.selection import Coin, Selection, largest_of_each, pick, split_by_purpose
 from wallet.states import Event, Holding, Status, next_payee_state, next_payer_state
 
 log = logging.getLogger(__name__)
@@ -161,22 +164,44 @@ class Purse(ReleasingPurse):
         held = {name: token for name, token in stored.items() if not self.element.has_spent(name)}
         now_s = max(know.clock_s, know.ledger_time_s, invoice.ledger_time_s)
         usable = {name: token for name, token in held.items() if token.spend_until_s >= now_s}
-        coins = [Coin(name, token.amount_tiyn, token.purpose) for name, token in usable.items()]
         payer, payee = know.certificate, invoice.certificate
         facts = payment_facts(payer.account, payee.account, payee, invoice.amount_tiyn, invoice.ledger_time_s)
-        try:
-            shares = split_by_purpose(invoice.amount_tiyn, coins, self.definitions(), facts, purpose)
-        except InsufficientFunds:
-            acceptance.check_deadlines(held, now_s)
-            self._check_accounted_for(stored.keys() - held.keys())
-            raise
-        chosen = pick(shares, coins, payee.key, payer.key)
+        definitions = self.definitions()
+        too_large: TooLarge | None = None
+        for coins, lightest_first in self._offers(usable):
+            try:
+                shares = split_by_purpose(invoice.amount_tiyn, coins, definitions, facts, purpose)
+                chosen = pick(shares, coins, payee.key, payer.key, lightest_first=lightest_first)
+                return chosen.inputs, self._payload(chosen, usable, invoice, know)
+            except TooLarge as error:
+                too_large = too_large or error
+            except InsufficientFunds:
+                if too_large is not None:
+                    continue  # there is enough, but not in coins that fit together
+                acceptance.check_deadlines(held, now_s)
+                self._check_accounted_for(stored.keys() - held.keys())
+                raise
+        raise too_large or TooLarge("no coins fit together")
+
+    def _offers(self, usable: dict[bytes, OfflineToken]) -> Iterator[tuple[list[Coin], bool]]:
+        """Coins to choose from, and whether those with little behind them come first: one try after the other, until
+        one makes a payment that a device can take."""
+        coins = [Coin(name, token.amount_tiyn, token.purpose) for name, token in usable.items()]
+        yield coins, False
+        ancestry = Ancestry(self.vault, self.network)
+        weighed = [replace(coin, weight=ancestry.weight(coin.outpoint)) for coin in coins]
+        for some in (weighed, largest_of_each(weighed, FEW_COINS)):
+            yield some, True
+
+    def _payload(
+        self, chosen: Selection, usable: dict[bytes, OfflineToken], invoice: Invoice, know: Knowledge
+    ) -> bytes:
         counter, spends = self.element.counters()
         inputs = [usable[name] for name in chosen.inputs]
         terms = OfflineTerms(
             invoice_id=invoice.id,
-            payer_certificate=payer.id,
-            payee_certificate=payee.id,
+            payer_certificate=know.certificate.id,
+            payee_certificate=invoice.certificate.id,
             counter=counter + 1,
             spends=spends + 1,
             hop=max(token.hops for token in inputs) + 1,
@@ -185,8 +210,10 @@ class Purse(ReleasingPurse):
         )
         valid_until_s = invoice.ledger_time_s + OFFLINE_VALID_FOR_S
         transfer = Transfer(chosen.inputs, chosen.outputs, valid_until_s, None, terms)
-        self._check_own(transfer, inputs, Parties(payer, payee), know)
-        return chosen.inputs, cbor.encode(transfer.to_cbor())
+        self._check_own(transfer, inputs, Parties(know.certificate, invoice.certificate), know)
+        payload = cbor.encode(transfer.to_cbor())
+        self.check_fits(payload, chosen.inputs)
+        return payload
 
     def _check_accounted_for(self, spent: Iterable[bytes]) -> None:
         """What the element has spent is in storage for a reason: an unload that waits, or what a sync left waiting.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -13,10 +14,12 @@ from cbdc.errors import (
     FormError,
     NotEnrolled,
     PurposeRefused,
+    TooLarge,
 )
-from cbdc.formats import cbor, certificates
+from cbdc.formats import cbor, certificates, cose
 from cbdc.formats.certificates import Certificate
-from cbdc.formats.hashing import HASH_BYTES
+from cbdc.formats.cose import Signature
+from cbdc.formats.kinds import Kind
 from cbdc.limits import MAX_PROOF_PAYMENTS
 from cbdc.messages.bodies import Transfer, Unload
 from cbdc.messages.message import decode
@@ -26,8 +29,9 @@ from cbdc.purposes.definition import Definition
 from cbdc.state.records import OfflineToken
 from wallet import acceptance
 from wallet.acceptance import Accepted, Knowledge
+from wallet.ancestry import Ancestry
 from wallet.element import SecureElement
-from wallet.protocol import PaymentBundle, read_invoice
+from wallet.protocol import PaymentBundle, check_carried, read_invoice
 from wallet.states import Event, Holding, Status, next_payee_state, next_payer_state
 from wallet.vault import Vault
 
@@ -60,7 +64,7 @@ class Sent:
 
     def payment(self) -> bytes:
         """The signed transfer inside the bundle."""
-        return PaymentBundle.decode(self.bundle).payment
+        return PaymentBundle.own(self.bundle).payment
 
     def counter(self, network: bytes) -> int:
         """Which payment of its purse this is."""
@@ -365,29 +369,24 @@ class PurseStore:
 
     def bundle_of(self, raw: bytes, inputs: Iterable[bytes]) -> PaymentBundle:
         """A payment with its ancestry back to load certificates, ancestors first."""
-        ancestry: dict[bytes, bytes] = {}
-        loads: dict[bytes, bytes] = {}
-        wanted: dict[bytes, bytes] = {self.certificate.id: self.certificate_raw}
+        own = {self.certificate.id: self.certificate_raw}
+        return Ancestry(self.vault, self.network).bundle(raw, inputs, own)
 
-        def trace(name: bytes) -> None:
-            load = self.vault.get("load", name)
-            maker = name[:HASH_BYTES]
-            if load is not None:
-                loads[name] = load
-            elif maker not in ancestry:
-                parent = self.vault.get("payment", maker)
-                transfer = decode(parent, self.network).body
-                if not isinstance(transfer, Transfer) or transfer.terms is None:
-                    raise NotEnrolled("an ancestor is not an offline payment")
-                for parent_input in transfer.inputs:
-                    trace(parent_input)
-                ancestry[maker] = parent
-                for party in (transfer.terms.payer_certificate, transfer.terms.payee_certificate):
-                    wanted[party] = self.vault.get("certificate", party)
+    def check_fits(self, payload: bytes, inputs: Iterable[bytes]) -> None:
+        """Build what would be given out, before anything is signed: it must be what every device can take.
 
-        for name in inputs:
-            trace(name)
-        return PaymentBundle(raw, tuple(ancestry.values()), tuple(loads.values()), tuple(wanted.values()))
+        Raises:
+            TooLarge: too much stands behind its tokens, or they are too many.
+        """
+        unsigned = Signature(self.element.public_key, hashlib.sha512(payload).digest())  # as hard to pack as a real one
+        raw = cose.assemble(Kind.TRANSFER, payload, [unsigned])
+        try:
+            decode(raw, self.network)
+            check_carried(self.bundle_of(raw, inputs).encode())
+        except TooLarge as error:
+            raise TooLarge(
+                f"no device could take this, sync first or pay less: {error.message}", **error.values
+            ) from None
 
     def evidence(self) -> list[bytes]:
         """Every payment this device knows, for the ledger: those it made, those it took, and proofs of forks."""

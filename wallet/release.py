@@ -77,7 +77,9 @@ class ReleasingPurse(PurseStore):
         outputs = tuple(Output(parties.payee.key, token.amount_tiyn, source[1]) for token, source in back)
         transfer = Transfer(tuple(tokens), outputs, know.ledger_time_s + OFFLINE_VALID_FOR_S, None, terms)
         self._check_own(transfer, list(tokens.values()), parties, know)
-        return tuple(tokens), cbor.encode(transfer.to_cbor())
+        payload = cbor.encode(transfer.to_cbor())
+        self.check_fits(payload, tokens)
+        return tuple(tokens), payload
 
     def _brought_by(self, payment_id: bytes) -> dict[bytes, OfflineToken]:
         """All tokens that a payment brought, as long as none of them has moved on."""

@@ -104,6 +104,9 @@ class RemotePort:
     def claims_tiyn(self, bank: str) -> int:
         return int(self._ask("claims_tiyn", bank))
 
+    def seized_tiyn(self, purse_key: bytes) -> int:
+        return int(self._ask("seized_tiyn", purse_key))
+
     def debt_tiyn(self, account: str) -> int:
         return int(self._ask("debt_tiyn", account))
 

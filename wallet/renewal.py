@@ -34,9 +34,19 @@ class RenewingWallet(SettlingWallet):
     """A wallet whose purse gives leaves up for fresh ones."""
 
     def _free_leaves(self, port: LedgerPort) -> Leaves:
-        """What the ledger holds for the purse and its element has not signed away; the rest waits for the ledger."""
+        """What the ledger holds for the purse, its element has not signed away and no fork has seized.
+
+        The rest waits for the ledger. Of what is seized that goes first which the purse never took: whoever pays a
+        purse twice out of one token, and is refused the second time, puts it at the ledger all the same.
+        """
         leaves = port.offline_of([self.element.public_key])
-        return {name: leaf for name, leaf in leaves.items() if not self.element.has_spent(name)}
+        free = {name: leaf for name, leaf in leaves.items() if not self.element.has_spent(name)}
+        seized_tiyn, taken = port.seized_tiyn(self.element.public_key), set(self.purse.tokens())
+        for name in sorted(free, key=lambda name: (name in taken, free[name].amount_tiyn, name)):
+            if seized_tiyn <= 0:
+                break
+            seized_tiyn -= free.pop(name).amount_tiyn
+        return free
 
     def _renew(self, port: LedgerPort, *, unsure: bool) -> None:
         """Swap leaves for fresh ones at hop 0; where that is refused, keep what the ledger knows as it is.
@@ -44,17 +54,25 @@ class RenewingWallet(SettlingWallet):
         ``unsure``: the ledger was in trouble, so what it does not know is kept as well.
         """
         leaves = self._free_leaves(port)
+        self._keep(port, leaves, unsure=unsure)
+        if self._renew_or_certify(port, leaves) and not unsure:
+            self._forget_known_evidence(port)
+
+    def _keep(self, port: LedgerPort, leaves: Leaves, *, unsure: bool) -> None:
         unknown = [n for n in self.purse.tokens() if port.offline_token(n) is None] if unsure else []
         self.purse.keep_only([*leaves, *unknown])
+
+    def _renew_or_certify(self, port: LedgerPort, leaves: Leaves) -> bool:
+        """Renew these, or where fresh tokens are not given make do with what is there; whether none needs ancestry."""
         try:
-            self._check_renewable(port)
+            if leaves:
+                self._check_renewable(port)
         except TengeError as error:
             log.info("nothing is renewed: %s", error.code)
             self._certify(port, leaves)
-            return
+            return False
         self._renew_all(port, leaves)
-        if not unsure:
-            self._forget_known_evidence(port)
+        return True
 
     def _renew_all(self, port: LedgerPort, leaves: Leaves) -> None:
         """Renew by purpose, `MAX_INPUTS` at a time; one that the ledger refuses stops none of the others."""

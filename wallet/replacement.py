@@ -92,15 +92,14 @@ class ReplaceableWallet(MovingWallet):
         """
         self._learn(port)
         is_lost = isinstance(self.element, LostElement)
-        can_act = not is_lost and not self._is_denied()
         is_stuck = False
         if not is_lost:
             self.purse.recover()
             self._resume_unloads(port)
             is_stuck = bool(self.vault.items("unload"))
-        _, refusals = self._reconcile(port)
+        _, refusals = self._hand_in_and_learn(port)
         self._settle(port, refusals)
-        if can_act:
+        if not is_lost and not self._is_denied():
             self._check_decided(is_stuck, refusals)
             self._take_all_out(port)
 
@@ -125,6 +124,7 @@ class ReplaceableWallet(MovingWallet):
         for purpose, some in slices(self._free_leaves(port)):
             output = Output(self.key.public, sum_tiyn(some), purpose)
             self._unload(port, some, (output,), "unloaded", output.amount_tiyn)
+            self._forget_known_evidence(port)
 
     # --- then: the new element -------------------------------------------------------------------
 

@@ -19,6 +19,8 @@ class Coin:
     outpoint: bytes
     amount_tiyn: int
     purpose: bytes | None
+    weight: int = 0
+    """How many payments must be shown to prove it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +70,18 @@ def split_by_purpose(
     return shares
 
 
-def pick(shares: Mapping[bytes | None, int], coins: Iterable[Coin], payee: bytes, change_to: bytes) -> Selection:
+def pick(
+    shares: Mapping[bytes | None, int],
+    coins: Iterable[Coin],
+    payee: bytes,
+    change_to: bytes,
+    *,
+    lightest_first: bool = False,
+) -> Selection:
     """Tokens and outputs for these shares: one output to the payee and one change for each purpose.
 
-    A purpose's share comes from the smallest single token that covers it, or from its largest ones.
+    A purpose's share comes from the smallest single token that covers it, or from its largest ones; with
+    ``lightest_first`` from those that need the least proof.
 
     Raises:
         InsufficientFunds: the coins do not cover a share.
@@ -82,7 +92,8 @@ def pick(shares: Mapping[bytes | None, int], coins: Iterable[Coin], payee: bytes
     inputs: list[bytes] = []
     outputs: list[Output] = []
     for purpose, share_tiyn in shares.items():
-        chosen = _cover(sorted(by_purpose.get(purpose, []), key=_size), share_tiyn)
+        cover = _cover_lightly if lightest_first else _cover
+        chosen = cover(sorted(by_purpose.get(purpose, []), key=_size), share_tiyn)
         change_tiyn = sum(coin.amount_tiyn for coin in chosen) - share_tiyn
         inputs.extend(coin.outpoint for coin in chosen)
         outputs.append(Output(payee, share_tiyn, purpose))
@@ -102,6 +113,29 @@ def _cover(ascending: list[Coin], amount_tiyn: int) -> list[Coin]:
         if sum_tiyn >= amount_tiyn:
             return chosen
     raise InsufficientFunds("not enough money", found=format_tenge(sum_tiyn), wanted=format_tenge(amount_tiyn))
+
+
+def _cover_lightly(ascending: list[Coin], amount_tiyn: int) -> list[Coin]:
+    """Coins with little behind them first, large before small; then without those that the others make needless."""
+    chosen, sum_tiyn = [], 0
+    for coin in sorted(ascending, key=lambda coin: (coin.weight, -coin.amount_tiyn)):
+        if sum_tiyn >= amount_tiyn:
+            break
+        chosen.append(coin)
+        sum_tiyn += coin.amount_tiyn
+    for coin in sorted(chosen, key=_size):
+        if sum_tiyn - coin.amount_tiyn >= amount_tiyn:
+            chosen.remove(coin)
+            sum_tiyn -= coin.amount_tiyn
+    return chosen
+
+
+def largest_of_each(coins: Iterable[Coin], count: int) -> list[Coin]:
+    """The largest coins of each purpose."""
+    by_purpose: dict[bytes | None, list[Coin]] = {}
+    for coin in sorted(coins, key=_size, reverse=True):
+        by_purpose.setdefault(coin.purpose, []).append(coin)
+    return [coin for some in by_purpose.values() for coin in some[:count]]
 
 
 def _size(coin: Coin) -> tuple[int, bytes]:

@@ -40,10 +40,12 @@ class Call:
     from_cbor: Callable[[cbor.Value], Any]
 
     def result(self, value: cbor.Value) -> Any:
-        """The result in an answer's value. Raises FormError."""
+        """The result in an answer's value. Raises FormError, whatever else its decoder may raise at bytes not ours."""
         try:
             return self.from_cbor(value)
-        except (TypeError, ValueError, IndexError, KeyError) as wrong:
+        except TengeError:
+            raise
+        except Exception as wrong:  # noqa: BLE001 - a decoder of foreign bytes has errors of its own
             raise Malformed("not an answer to this call", reason=type(wrong).__name__) from None
 
 

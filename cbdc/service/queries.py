@@ -194,17 +194,30 @@ class Queries:
         return self.reserve(bank).claims_tiyn
 
     def forks(self) -> list[Fork]:
-        """All culprits."""
+        """All culprits: whose key is revoked, or who owe.
+
+        Not who was only named as the payee of a second spend that he never took: what he owes lies seized in his purse.
+        """
         with self._lock:
             culprits = [(key[1], Culprit.decode(value)) for key, value in self._store.records(Table.CULPRIT)]
         return [
             Fork(self.certificate_of(purse).account, culprit.excess_tiyn, culprit.debt_tiyn, purse)
             for purse, culprit in culprits
+            if culprit.debt_tiyn or self._is_revoked(purse)
         ]
+
+    def seized_tiyn(self, purse_key: bytes) -> int:
+        """How much of a purse's live leaves is seized for what it owes."""
+        culprit = self._record(Culprit, Table.CULPRIT, purse_key)
+        return culprit.seized_tiyn if culprit else 0
 
     def debt_tiyn(self, account: str) -> int:
         """What all purses of an account owe for their forks."""
         return sum(fork.debt_tiyn for fork in self.forks() if fork.account == account)
+
+    def _is_revoked(self, key: bytes) -> bool:
+        holder = self._record(KeyHolder, Table.HOLDER, key)
+        return holder is not None and bool(holder.revoked_at_s)
 
     def forked_outputs(self) -> int:
         """How many offline outputs were spent more than once."""

@@ -26,7 +26,10 @@ from cbdc.service.wire import ARGUMENTS, LEDGER_CALLS
 log = logging.getLogger(__name__)
 
 _TURNED_AWAY_S: Final = 2
-"""How long somebody for whom there is no place may take to ask: he asks as soon as he is connected."""
+"""How long somebody for whom there is no place may take to ask, in all: he asks as soon as he is connected."""
+
+_TURNED_AWAY_AT_ONCE: Final = 16
+"""To how many it is said at a time that there is no place. Whoever comes on top is hung up on: that needs no thread."""
 
 
 class Desk:
@@ -59,12 +62,20 @@ class Desk:
         return LEDGER_CALLS[name].to_cbor(result)
 
 
+class _Places:
+    """For those who are answered and those who are told that they are not: together they bound the threads."""
+
+    def __init__(self) -> None:
+        self.to_stay = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        self.to_be_told = threading.BoundedSemaphore(_TURNED_AWAY_AT_ONCE)
+
+
 class LedgerServer:
     """Listens on Unix sockets that are their owner's only, and answers whoever connects."""
 
     def __init__(self, ledger: Ledger, queries: Queries) -> None:
         self._desk = Desk(ledger, queries)
-        self._places = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        self._places = _Places()
         self._listeners: dict[Path, _Listener] = {}
 
     def listen(self, path: Path) -> None:
@@ -99,7 +110,7 @@ class _Listener(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     block_on_close = False
     request_queue_size = 64
 
-    def __init__(self, path: Path, desk: Desk, places: threading.BoundedSemaphore) -> None:
+    def __init__(self, path: Path, desk: Desk, places: _Places) -> None:
         self.desk = desk
         self.places = places
         self._path = path
@@ -145,13 +156,17 @@ class _Connection(socketserver.BaseRequestHandler):
             return
         try:
             channel.settimeout(IDLE_CONNECTION_S)
-            if not self.server.places.acquire(blocking=False):
-                _turn_away(channel)
-                return
-            try:
-                _answer_all(channel, self.server.desk)
-            finally:
-                self.server.places.release()
+            places = self.server.places
+            if places.to_stay.acquire(blocking=False):
+                try:
+                    _answer_all(channel, self.server.desk)
+                finally:
+                    places.to_stay.release()
+            elif places.to_be_told.acquire(blocking=False):
+                try:
+                    _turn_away(channel)
+                finally:
+                    places.to_be_told.release()
         except OSError as error:  # the wallet went away or fell silent; what it had submitted is decided all the same
             log.info("a connection broke: %s", type(error).__name__)
         finally:
@@ -160,8 +175,8 @@ class _Connection(socketserver.BaseRequestHandler):
 
 def _turn_away(channel: socket.socket) -> None:
     """Say to whoever asks something at once that there is no place."""
-    channel.settimeout(_TURNED_AWAY_S)
-    if receive_frame(channel, MAX_LEDGER_REQUEST_BYTES) is not None:
+    if receive_frame(channel, MAX_LEDGER_REQUEST_BYTES, within_s=_TURNED_AWAY_S) is not None:
+        channel.settimeout(_TURNED_AWAY_S)  # the time for all of the answer
         send_frame(channel, refusal(Overloaded("too many connections, try again", limit=MAX_CONNECTIONS)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from typing import Final
 
 from cbdc.errors import TooLarge
@@ -16,20 +17,22 @@ def send_frame(channel: socket.socket, body: bytes) -> None:
     channel.sendall(len(body).to_bytes(HEAD_BYTES, "big") + body)
 
 
-def receive_frame(channel: socket.socket, max_bytes: int) -> bytes | None:
-    """The next frame's body, or None at the end of the stream.
+def receive_frame(channel: socket.socket, max_bytes: int, within_s: float | None = None) -> bytes | None:
+    """The next frame's body, or None at the end of the stream. ``within_s`` bounds the whole of it, where the channel's
+    own timeout begins anew with every byte.
 
     Raises:
         TooLarge: the frame's head announces more than the bound (``found``); its body is still in the stream.
         OSError: the other side is gone.
     """
-    head = _exactly(channel, HEAD_BYTES)
+    until_s = None if within_s is None else time.monotonic() + within_s
+    head = _exactly(channel, HEAD_BYTES, until_s)
     if head is None:
         return None
     length = int.from_bytes(head, "big")
     if length > max_bytes:
         raise TooLarge("frame too long", found=length, limit=max_bytes)
-    return _exactly(channel, length)
+    return _exactly(channel, length, until_s)
 
 
 def skip(channel: socket.socket, length: int) -> None:
@@ -38,9 +41,14 @@ def skip(channel: socket.socket, length: int) -> None:
         length -= len(got)
 
 
-def _exactly(channel: socket.socket, length: int) -> bytes | None:
+def _exactly(channel: socket.socket, length: int, until_s: float | None) -> bytes | None:
     parts = bytearray()
     while len(parts) < length:
+        if until_s is not None:
+            left_s = until_s - time.monotonic()
+            if left_s <= 0:
+                raise TimeoutError
+            channel.settimeout(left_s)
         got = channel.recv(min(length - len(parts), _CHUNK_BYTES))
         if not got:
             return None

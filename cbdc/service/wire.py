@@ -126,6 +126,7 @@ LEDGER_CALLS: Final[dict[str, Call]] = {
         lambda value: cbor.text_up_to(value, "bank", MAX_NAME_CHARS),
         result=lambda value: cbor.unsigned(value, "claims", MAX_AMOUNT_TIYN),
     ),
+    "seized_tiyn": _plain(_key, result=lambda value: cbor.unsigned(value, "seized", MAX_AMOUNT_TIYN)),
     "debt_tiyn": _plain(
         lambda value: cbor.text_up_to(value, "account", 2 * MAX_NAME_CHARS + 1),
         result=lambda value: cbor.unsigned(value, "debt", MAX_AMOUNT_TIYN),

@@ -34,6 +34,8 @@ class Table(IntEnum):
     DONE = 12  # id of a message that has no inputs, so that it counts once
     DENIED = 13  # certificate id
     DEBTOR = 14  # account
+    ACCEPTED = 15  # outpoint of an output spent more than once, then the purse key of who accepted spends of it
+    PAST_LIST_DAYS = 16  # empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ class OfflineToken(Record):
     ``paid`` says of what a payment brought to its payee whence it came, so that a release can be checked: the
     payer's certificate id, the purpose that the value was drawn from, and all that the payment brought (tiyn). A
     ``void`` one was made by a payment that does not count, as its acceptor could know; kept because he passed it on.
+    ``kept_tiyn`` is what stays seized of a final leaf that is not swept yet, once its purse owes for a fork.
     ``barred`` are the purse keys, sorted, that paid or accepted it on such payments: behind it they are not honest.
     """
 
@@ -90,6 +93,7 @@ class OfflineToken(Record):
     returned: bool
     paid: list[Any] | None = None
     barred: list[bytes] = field(default_factory=list)
+    kept_tiyn: int | None = None
 
     def encode(self) -> bytes:
         return cbor.encode(
@@ -104,6 +108,7 @@ class OfflineToken(Record):
                 self.returned,
                 self.paid,
                 self.barred,
+                self.kept_tiyn,
             ]
         )
 
@@ -128,6 +133,7 @@ class OfflineToken(Record):
             self.returned,
             self.paid,
             self.barred,
+            self.kept_tiyn,
         )
 
     @property
@@ -151,7 +157,7 @@ def live_leaf(value: bytes) -> LiveLeaf | None:
 
     Kept for as long as a group is on its way, because sums and indexes ask for the same values one after the other.
     """
-    owner, amount_tiyn, purpose, _, final_at_s, _, spenders, returned, _, barred = fields_of(value)
+    owner, amount_tiyn, purpose, _, final_at_s, _, spenders, returned, _, barred, _ = fields_of(value)
     return None if spenders or returned or barred else LiveLeaf(owner, amount_tiyn, purpose, final_at_s)
 
 
@@ -231,7 +237,10 @@ class BankReserve(Record):
 
 @dataclass(frozen=True, slots=True)
 class Culprit(Record):
-    """A purse that spent an output more than once. ``settled_tiyn`` was seized from final leaves, or repaid."""
+    """A purse that owes for a fork: it spent an output more than once, or accepted more than one of its spends.
+
+    ``settled_tiyn`` was seized from final leaves, or repaid.
+    """
 
     bank: str
     excess_tiyn: int
@@ -244,10 +253,52 @@ class Culprit(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Accepted(Record):
+    """What the spends of one forked output brought one acceptor, in all and the most of one (tiyn)."""
+
+    total_tiyn: int
+    most_tiyn: int
+
+    @property
+    def owed_tiyn(self) -> int:
+        """One of them is rightly his, and it may be the largest."""
+        return self.total_tiyn - self.most_tiyn
+
+    def with_one_more(self, brought_tiyn: int) -> Accepted:
+        return Accepted(self.total_tiyn + brought_tiyn, max(self.most_tiyn, brought_tiyn))
+
+
+@dataclass(frozen=True, slots=True)
 class Debtor(Record):
     """The keys of an account's purses that spent too much, sorted: what is owed, the `Culprit` of each says."""
 
     purses: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class PastListDays(Record):
+    """Larger values of the policy's ``trust_list_days`` that were in force: [last second in force, days], latest last.
+
+    Of earlier ones only those stay that are larger than all later ones, so there are never more than days in the
+    largest value that a policy may have.
+    """
+
+    steps: list[list[int]]
+
+    def changed(self, days: int, to_days: int, time_s: int) -> PastListDays:
+        """After the policy changed at this ledger time."""
+        steps = [*self.steps, [time_s, days]]
+        while steps and steps[-1][1] <= to_days:
+            steps.pop()
+        kept: list[list[int]] = []
+        for step in reversed(steps):
+            if not kept or step[1] > kept[-1][1]:
+                kept.append(step)
+        return PastListDays(kept[::-1])
+
+    def most_since(self, since_s: int, now_days: int) -> int:
+        """The largest value in force at any time from then until now, when it is ``now_days``."""
+        return max([now_days, *(days for until_s, days in self.steps if until_s >= since_s)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,9 @@ from cbdc.state.view import Change, Consumed, Key
 from cbdc.store.base import Batch, LateBatch, index_columns
 from cbdc.store.late import LATE_HEAD, SCHEMA, LateTable
 
-_CACHED_TABLES: Final = frozenset(Table) - {Table.TOKEN, Table.OFFLINE, Table.DONE}
-"""All but the tables that grow with every message. That a record is *not* there is kept as well: hardly any purse is on
-the deny-list or a culprit, and every payment asks."""
+_CACHED_TABLES: Final = frozenset(Table) - {Table.TOKEN, Table.OFFLINE, Table.DONE, Table.ACCEPTED}
+"""All but the tables that grow with every message, or every fork. That a record is *not* there is kept as well: hardly
+any purse is on the deny-list or a culprit, and every payment asks."""
 
 _ROWS_AT_ONCE: Final = 512
 """Rows in one statement: six columns each stay well below SQLite's 32,766 parameters."""

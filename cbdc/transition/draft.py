@@ -12,6 +12,7 @@ from cbdc.formats.certificates import Certificate
 from cbdc.policy import Policy
 from cbdc.purposes.definition import Definition
 from cbdc.state.records import (
+    Accepted,
     BankReserve,
     Culprit,
     Debtor,
@@ -22,6 +23,7 @@ from cbdc.state.records import (
     Network,
     OfflineToken,
     Participant,
+    PastListDays,
     Record,
     Supply,
     Table,
@@ -44,6 +46,11 @@ class Draft:
         self._consumed: list[tuple[bytes, bytes]] = []
         self._offline: dict[bytes, list[bytes]] = {}
         self._leaves: dict[bytes, OfflineToken] = {}
+        self._live: dict[bytes, dict[bytes, OfflineToken]] = {}
+        self._live_tiyn: dict[bytes, int] = {}
+        self._final: dict[bytes, dict[bytes, OfflineToken]] = {}
+        self.settled_due: set[bytes] = set()
+        """Purse keys whose final leaves were looked through: no message makes new ones that are final already."""
         self._certificates: dict[bytes, Certificate] = {}
 
     def finish(self) -> Delta:
@@ -98,6 +105,7 @@ class Draft:
     def spend_offline(self, outpoint: bytes, spent: OfflineToken, message_id: bytes) -> None:
         """Put an offline output back with one spender more, and note it; its record stays."""
         self._leaves[outpoint] = spent
+        self._follow_leaf(outpoint, spent)
         self._put(Table.OFFLINE, outpoint, spent)
         self._consumed.append((outpoint, message_id))
 
@@ -127,6 +135,7 @@ class Draft:
         if key not in self._changes and self._get(key) is None:
             self._offline.setdefault(token.owner, []).append(outpoint)
         self._leaves[outpoint] = token
+        self._follow_leaf(outpoint, token)
         self._put(Table.OFFLINE, outpoint, token)
 
     def forget_unspent(self, outpoints: Iterable[bytes]) -> None:
@@ -138,13 +147,44 @@ class Draft:
                 self._offline[token.owner].remove(name)
 
     def live_offline_of(self, owner: bytes) -> dict[bytes, OfflineToken]:
-        """The live offline outputs of a purse key, by outpoint."""
-        live = {}
+        """The live offline outputs of a purse key, by outpoint.
+
+        They are gathered once: every payment of a culprit asks, and his purse may hold very many.
+        """
+        if owner in self._live:
+            return self._live[owner]
+        live = self._live[owner] = {}
         for outpoint in (*self.view.offline_of(owner), *self._offline.get(owner, ())):
             token = self.offline(outpoint)
             if token is not None and token.is_live:
                 live[outpoint] = token
+        self._live_tiyn[owner] = sum(token.amount_tiyn for token in live.values())
         return live
+
+    def live_tiyn_of(self, owner: bytes) -> int:
+        """What the live offline outputs of a purse key are worth."""
+        self.live_offline_of(owner)
+        return self._live_tiyn[owner]
+
+    def final_of(self, owner: bytes) -> list[OfflineToken]:
+        """Those of a purse's live offline outputs of which it is fixed what stays seized."""
+        if owner not in self._final:
+            leaves = self.live_offline_of(owner).items()
+            self._final[owner] = {name: leaf for name, leaf in leaves if leaf.kept_tiyn is not None}
+        return list(self._final[owner].values())
+
+    def _follow_leaf(self, outpoint: bytes, token: OfflineToken) -> None:
+        """Keep what was gathered of its owner's live outputs in step."""
+        live = self._live.get(token.owner)
+        if live is None:
+            return
+        before = live.pop(outpoint, None)
+        if token.is_live:
+            live[outpoint] = token
+        if token.kept_tiyn is not None:
+            self._final.pop(token.owner, None)
+        gained_tiyn = (token.amount_tiyn if token.is_live else 0) - (before.amount_tiyn if before else 0)
+        self._live_tiyn[token.owner] += gained_tiyn
 
     # --- people and institutions ---------------------------------------------------------------
 
@@ -227,6 +267,20 @@ class Draft:
     def put_policy(self, policy: Policy) -> None:
         self._changes[Table.POLICY, _ONLY] = cbor.encode(policy.to_cbor())
 
+    def past_list_days(self) -> PastListDays:
+        """What ``trust_list_days`` was before, where that was more."""
+        return self._read(PastListDays, Table.PAST_LIST_DAYS, _ONLY) or PastListDays([])
+
+    def put_past_list_days(self, past: PastListDays) -> None:
+        self._put(Table.PAST_LIST_DAYS, _ONLY, past)
+
+    def trust_list_days(self, since_s: int) -> int:
+        """The largest number of days that a trust list was good for at any ledger time from ``since_s`` until now.
+
+        Evidence is judged by it: who accepted a payment by the rules of that day does not lose it to a later policy.
+        """
+        return self.past_list_days().most_since(since_s, self.policy().trust_list_days)
+
     def definition(self, purpose: bytes) -> Definition:
         """A purpose's definition.
 
@@ -252,6 +306,13 @@ class Draft:
 
     def put_culprit(self, purse_key: bytes, culprit: Culprit) -> None:
         self._put(Table.CULPRIT, purse_key, culprit)
+
+    def accepted(self, outpoint: bytes, purse_key: bytes) -> Accepted:
+        """What the spends of a forked output brought a purse."""
+        return self._read(Accepted, Table.ACCEPTED, outpoint + purse_key) or Accepted(0, 0)
+
+    def put_accepted(self, outpoint: bytes, purse_key: bytes, accepted: Accepted) -> None:
+        self._put(Table.ACCEPTED, outpoint + purse_key, accepted)
 
     def debtor(self, account: str) -> Debtor:
         """The purses of an account that ever spent too much."""

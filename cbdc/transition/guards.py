@@ -175,13 +175,15 @@ def owned_by_signers(tokens: Sequence[Token], signers: frozenset[bytes]) -> None
 
 
 def within_holding(draft: Draft, certificate: Certificate, added_tiyn: int) -> None:
-    """A purse may not be given more than its limit, as far as the ledger knows what it holds.
+    """A purse may not be given more than its limit, as far as the ledger knows what it holds and may spend.
 
     Raises:
         LimitHolding: it would hold more.
     """
     limit_tiyn = certificate.limits.holding_tiyn if certificate.limits else 0
-    held_tiyn = sum(token.amount_tiyn for token in draft.live_offline_of(certificate.key).values())
+    culprit = draft.culprit(certificate.key)
+    held_tiyn = draft.live_tiyn_of(certificate.key)
+    held_tiyn -= culprit.seized_tiyn if culprit else 0
     if held_tiyn + added_tiyn > limit_tiyn:
         raise LimitHolding("the purse would hold too much", found=held_tiyn + added_tiyn, limit=limit_tiyn)
 

@@ -69,10 +69,14 @@ def dismiss(draft: Draft, verified: Verified, body: Dismiss, time_s: int) -> Non
     draft.once(verified.id)
 
 
-def set_policy(draft: Draft, verified: Verified, body: SetPolicy, _time_s: int) -> None:
+def set_policy(draft: Draft, verified: Verified, body: SetPolicy, time_s: int) -> None:
     """The governor replaces the policy."""
     guards.signed_by_root(draft, verified.signers)
     guards.not_done(draft, verified.id)
+    before = draft.past_list_days()
+    past = before.changed(draft.policy().trust_list_days, body.policy.trust_list_days, time_s)
+    if past != before:
+        draft.put_past_list_days(past)
     draft.put_policy(body.policy)
     draft.once(verified.id)
 

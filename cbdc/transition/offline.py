@@ -65,6 +65,7 @@ def unload(draft: Draft, verified: Verified, body: Unload, time_s: int) -> None:
         _loadable_purse(draft, body.outputs, time_s)
     guards.still_valid(body, time_s)
     tokens = [_live_leaf(draft, name, purse, time_s) for name in body.inputs]
+    liability.check_free(draft, purse.key, sum(token.amount_tiyn for token in tokens), time_s)
     if any(output.owner not in (purse.key, purse.online_key) for output in body.outputs):
         raise WrongPayee("a purse unloads to its own online key or itself")
     check_conserved(tokens, body.outputs)
@@ -89,6 +90,9 @@ def _loadable_purse(draft: Draft, outputs: tuple[Output, ...], time_s: int) -> C
     bank = draft.participant(purse.bank)
     if bank is None or not bank.is_active(Role.BANK):
         raise CertificateRevoked("the purse's bank is no longer admitted", bank=purse.bank)
+    culprit = draft.culprit(key)
+    if culprit is not None and culprit.debt_tiyn:
+        raise CertificateRevoked("the purse owes for a fork", debt_tiyn=culprit.debt_tiyn)
     claims_tiyn = draft.reserve(purse.bank).claims_tiyn
     if claims_tiyn:
         raise ReserveShort("the bank owes the offline pool and may load no purse", claims_tiyn=claims_tiyn)
@@ -225,7 +229,7 @@ def _payment(draft: Draft, message: Verified, time_s: int, void: list[bytes]) ->
     payer, payee = parties.payer, parties.payee
     if any(token and message.id in token.spenders for token in map(draft.offline, body.inputs)):
         return False
-    fault = _revocation(draft, payer, terms.trust_list_s, time_s)
+    fault = _revocation(draft, payer, terms, time_s) or _stands_void(draft, message)
     try:
         inputs, tokens = _judged(draft, message, parties, time_s)
     except TengeError:
@@ -243,9 +247,11 @@ def _payment(draft: Draft, message: Verified, time_s: int, void: list[bytes]) ->
         draft.spend_offline(name, token.spent_by(message.id), message.id)
     for name, made in zip(names, tokens, strict=True):
         draft.put_offline(name, made)
-    for token in inputs:
+    brought_tiyn = sum([made.amount_tiyn for made in tokens if made.owner == payee.key])
+    spend = liability.Spend(payer, payee, brought_tiyn, sum([made.amount_tiyn for made in tokens]))
+    for name, token in zip(body.inputs, inputs, strict=True):
         if token.costs_owner:
-            liability.charge(draft, payer, token.amount_tiyn, time_s)
+            liability.charge(draft, spend, name, token, time_s)
     for purse_key in (payer.key, payee.key):
         liability.seize(draft, purse_key)
     return True
@@ -282,7 +288,7 @@ def outputs_of(
     body, terms = offline_transfer(message)
     if max(terms.ledger_time_s, terms.trust_list_s) > time_s:
         raise Malformed("the payment names a ledger time that has not come", found=terms.ledger_time_s, now=time_s)
-    trust_list_days = draft.policy().trust_list_days
+    trust_list_days = draft.trust_list_days(terms.ledger_time_s)
     return judge(body, terms, message.signers, inputs, parties, draft.definition, trust_list_days)
 
 
@@ -298,7 +304,19 @@ def _put_void(draft: Draft, names: list[bytes], tokens: list[OfflineToken], barr
     return [name for name, _ in fresh]
 
 
-def _revocation(draft: Draft, payer: Certificate, trust_list_s: int, time_s: int) -> CertificateRevoked | None:
+def _stands_void(draft: Draft, message: Verified) -> CertificateRevoked | None:
+    """A payment at fault that somebody continued from stays so, though a later policy would let it count.
+
+    What stands behind it was charged to its acceptor, and its outputs are spent: made again they would be spent twice.
+    """
+    for index in range(len(offline_transfer(message)[0].outputs)):
+        made = draft.offline(outpoint(message.id, index))
+        if made is not None and made.void and made.spenders:
+            return CertificateRevoked("the payment was at fault as it came, and stays void", id=message.id)
+    return None
+
+
+def _revocation(draft: Draft, payer: Certificate, terms: OfflineTerms, time_s: int) -> CertificateRevoked | None:
     """Rule 5: a revoked purse's payment counts if its payee could not know yet and it arrives in time.
 
     Else its acceptor is at fault, and this is why.
@@ -309,9 +327,9 @@ def _revocation(draft: Draft, payer: Certificate, trust_list_s: int, time_s: int
     revoked_at_s = draft.denied_at_s(payer.id)
     if revoked_at_s is None:
         return None
-    deadline_s = revoked_at_s + draft.policy().trust_list_days * DAY_S
-    if trust_list_s <= revoked_at_s and time_s <= deadline_s:
+    deadline_s = revoked_at_s + draft.trust_list_days(terms.ledger_time_s) * DAY_S
+    if terms.trust_list_s <= revoked_at_s and time_s <= deadline_s:
         return None
     return CertificateRevoked(
-        "the payer's purse was revoked", revoked_at_s=revoked_at_s, trust_list_s=trust_list_s, until_s=deadline_s
+        "the payer's purse was revoked", revoked_at_s=revoked_at_s, trust_list_s=terms.trust_list_s, until_s=deadline_s
     )

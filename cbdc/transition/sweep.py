@@ -26,7 +26,7 @@ def sweep(draft: Draft, verified: Verified, body: Sweep, time_s: int) -> None:
         if leaf is None or not leaf.is_live or time_s < leaf.final_at_s:
             raise RoleRefused("nothing is due for this token", outpoint=name)
         draft.consume_offline(name, verified.id)
-        _return_leaf(draft, name, leaf, made)
+        _return_leaf(draft, name, leaf, made, time_s)
 
 
 def _returned_to_sponsor(draft: Draft, token: Token, time_s: int) -> Token:
@@ -37,9 +37,10 @@ def _returned_to_sponsor(draft: Draft, token: Token, time_s: int) -> Token:
     return Token(definition.return_to, token.amount_tiyn, None)
 
 
-def _return_leaf(draft: Draft, name: bytes, leaf: OfflineToken, made: bytes) -> None:
+def _return_leaf(draft: Draft, name: bytes, leaf: OfflineToken, made: bytes, time_s: int) -> None:
     """A final leaf becomes an online token of its holder's online key, less what a fork of his costs."""
-    kept_tiyn = liability.settle_leaf(draft, leaf)
+    kept_tiyn = liability.settle_leaf(draft, name, leaf.owner, time_s)
+    leaf = draft.offline(name) or leaf
     draft.put_offline(name, replace(leaf, returned=True))
     returned_tiyn = leaf.amount_tiyn - kept_tiyn
     if not returned_tiyn:

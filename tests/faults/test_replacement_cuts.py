@@ -32,7 +32,7 @@ from wallet.scenarios.wallets.local import PASSWORD
 from wallet.vault import QUICK_KDF, Vault
 
 STEPS = "WWWWEWWWW"
-"""Trust list, the payment's outcome, tokens; the unload: journal, signature, receipt, tokens; evidence; over."""
+"""Trust list, again after the evidence, outcome; the unload: journal, signature, receipt, tokens; evidence; over."""
 
 
 class Cutter(SimulatedElement):

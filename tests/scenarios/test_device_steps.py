@@ -283,6 +283,23 @@ def test_what_a_stolen_device_paid_stands_no_longer_than_the_lists_days() -> Non
     assert failed(report) == []
 
 
+def test_a_release_brings_the_list_that_it_names() -> None:
+    """The shop has heard a newer list from another customer; dana could not judge its release without that."""
+    report = play(
+        step("fund", from_="altyn", to="erlan", amount="10"),
+        EVERYBODY_OFFLINE,
+        pay("dana", "shop", "50", as_="returned"),
+        step("advance", by="1 hour"),
+        step("online", wallets=["erlan"]),
+        step("load", wallet="erlan", amount="10"),
+        step("offline", wallets=["erlan"]),
+        pay("erlan", "shop", "10", as_="news"),
+        step("release", payment="returned"),
+        expect(payment="returned", status="released"),
+    )
+    assert failed(report) == []
+
+
 # --- careless devices --------------------------------------------------------------------------
 
 CARELESS = {
@@ -312,6 +329,20 @@ def test_a_careless_payee_bears_what_it_took(what: str, code: str) -> None:
         expect(payment="honest", status="settled"),
         expect(wallet="dana", offline="390", pending="0"),
         expect(supply="10 500", forks=0),
+    )
+    assert failed(report) == []
+
+
+def test_a_careless_payee_gives_good_money_back() -> None:
+    report = play(
+        step("careless", wallet="shop"),
+        EVERYBODY_OFFLINE,
+        pay("dana", "shop", "50", as_="good"),
+        step("release", payment="good"),
+        ONLINE_ALL,
+        step("sync", wallets=["shop", "dana"]),
+        expect(payment="good", status="released"),
+        expect(wallet="dana", offline="400", pending="0"),
     )
     assert failed(report) == []
 
@@ -478,5 +509,37 @@ def test_a_wallet_without_debt_changes_its_purse_and_its_money_comes_home() -> N
         step("expect", wallet="dana", online="1200", offline="0", marked={"meals": "200"}),
         step("load", wallet="dana", amount="50"),
         step("expect", wallet="dana", online="1150", offline="50"),
+    )
+    assert failed(report) == []
+
+
+# --- a payee who is paid twice out of one token --------------------------------------------------
+
+
+def test_a_payee_who_refused_the_second_spend_of_a_token_goes_on_as_if_it_had_never_been() -> None:
+    """The refused payment is at the ledger all the same, as proof: what it put into his purse is seized, not his."""
+    report = play(
+        step("clone", wallet="dana", as_="twin"),
+        EVERYBODY_OFFLINE,
+        pay("dana", "shop", "100"),
+        pay("twin", "shop", "60", refused="double_spend"),
+        step("online", wallets=["shop", "dana", "erlan"]),
+        step("sync", wallets=["shop"]),
+        step("expect", forks=1),
+        step("expect", owes={"wallet": "shop", "amount": "0"}),
+        step("expect", wallet="shop", online="0", offline="100"),
+        step("unload", wallet="shop", amount="50"),
+        step("sync", wallets=["shop"]),
+        step("expect", wallet="shop", online="50", offline="50"),
+        step("unload", wallet="shop", amount="50"),
+        step("load", wallet="shop", amount="20"),
+        step("offline", wallets=["shop", "erlan"]),
+        pay("shop", "erlan", "20"),
+        step("online", wallets=["shop", "erlan"]),
+        step("sync", wallets=["erlan", "shop"]),
+        step("expect", wallet="erlan", offline="20"),
+        step("advance", by="22 days"),
+        step("expect", wallet="shop", online="80"),
+        step("expect", wallet="erlan", online="20"),
     )
     assert failed(report) == []

@@ -90,6 +90,8 @@ class Model:
 
     root: bytes = b""
     policy: dict[str, int] | None = None
+    past_days: list[tuple[int, int]] = field(default_factory=list)
+    """(until when, trust_list_days) of every earlier policy."""
     time: int = 0
     entries: int = 0
     carried: dict[bytes, int] = field(default_factory=dict)
@@ -115,9 +117,9 @@ class Model:
     barred: dict[bytes, frozenset[bytes]] = field(default_factory=dict)
     """Output of a payment at fault -> the purses that paid or took it, or void money that it was made of."""
     finals: list[tuple[bytes, int]] = field(default_factory=list)
-    """(leaf, size of E at that time), in the order in which leaves were swept."""
+    """(leaf, time) of what was swept."""
     repaid: list[tuple[bytes, int, int]] = field(default_factory=list)
-    """(purse, amount, number of leaves that had been swept) as debts were paid."""
+    """(purse, amount, time) as debts were paid."""
 
     # --- the way in ----------------------------------------------------------------------------
 
@@ -273,8 +275,14 @@ class Model:
     def set_policy(self, message: Message) -> None:
         self._by_root(message)
         self._not_done(message)
+        self.past_days.append((self.time, self.policy["trust_list_days"]))
         self.policy = message["policy"]
         self._once(message)
+
+    def _list_days(self, terms: dict[str, Any]) -> int:
+        """How long a trust list was good for: the longest of all policies from the payment's ledger time until now."""
+        past = [days for until, days in self.past_days if until >= terms["ledger_time"]]
+        return max([self.policy["trust_list_days"], *past])
 
     def enrol(self, message: Message) -> None:
         bank = self._active_bank(message["signers"])
@@ -314,7 +322,7 @@ class Model:
         self._enrolled(owner.key)
         if owner.account != certificate.account:
             raise Refused("role_refused")
-        if any(debt and self._account_of(purse) == certificate.account for purse, (_, debt) in self.debts().items()):
+        if self._owes(certificate.account):
             raise Refused("certificate_revoked")
         for what, limit in zip(("holding", "payment", "spends", "hops"), certificate.limits, strict=True):
             if limit > self.policy[what]:
@@ -380,7 +388,7 @@ class Model:
         _, owed = self.debts().get(message["purse"], (0, 0))
         if message["amount"] > owed:
             raise Refused("amount_mismatch")
-        self.repaid.append((message["purse"], message["amount"], len(self.finals)))
+        self.repaid.append((message["purse"], message["amount"], self.time))
         self._spend(message)
         self._create(message, message["outputs"])
 
@@ -515,7 +523,7 @@ class Model:
         if any(output.owner not in (purse.key, purse.online) for output in message["outputs"]):
             raise Refused("wrong_payee")
         conserved(tokens, message["outputs"])
-        held = sum(leaf.amount for leaf in self.live().values() if leaf.owner == purse.key)
+        held = self._live_of(purse.key) - self.seized()[purse.key]
         if held + sum(o.amount for o in message["outputs"] if o.owner == purse.key) > purse.limits[0]:
             raise Refused("limit_holding")
         self._purposes_open(message, purse.key)
@@ -531,6 +539,10 @@ class Model:
             self._loadable(message)
         self._in_time(message)
         leaves = [self._unloadable(name, purse.key) for name in message["inputs"]]
+        if purse.key in self.excess():
+            free = self._live_of(purse.key) - self.seized()[purse.key]
+            if sum(leaf.amount for leaf in leaves) > free:
+                raise Refused("not_owner")
         if any(output.owner not in (purse.key, purse.online) for output in message["outputs"]):
             raise Refused("wrong_payee")
         conserved(leaves, message["outputs"])
@@ -548,6 +560,8 @@ class Model:
         if self.time >= purse.expires:
             raise Refused("certificate_expired")
         if self.institutions[purse.bank]["dismissed"]:
+            raise Refused("certificate_revoked")
+        if self.debts().get(purse.key, (0, 0))[1]:
             raise Refused("certificate_revoked")
         if self.claims(purse.bank):
             raise Refused("reserve_short")
@@ -631,7 +645,9 @@ class Model:
         payer, payee = self.certificates.get(terms["payer"]), self.certificates.get(terms["payee"])
         if payer is None or payee is None:
             raise Refused("not_enrolled")
-        at_fault = self._is_at_fault(payer, terms["trust_list"])
+        names = [outpoint(part["id"], index) for index in range(len(part["outputs"]))]
+        spent = {name for spend in self.evidence for name in spend["inputs"]}
+        at_fault = self._is_at_fault(payer, terms) or any(name in self.void and name in spent for name in names)
         try:
             leaves = [self._known_leaf(name) for name in part["inputs"]]
             if terms["ledger_time"] > self.time or terms["trust_list"] > self.time:
@@ -649,12 +665,12 @@ class Model:
             raise Refused("certificate_revoked")
         return made
 
-    def _is_at_fault(self, payer: Certificate, trust_list: int) -> bool:
+    def _is_at_fault(self, payer: Certificate, terms: dict[str, Any]) -> bool:
         """Rule 5: the payer was revoked, and its payee could know or came too late."""
         revoked_at = self.revoked_at(payer.key)
         if revoked_at is None:
             return False
-        return trust_list > revoked_at or self.time > revoked_at + self.policy["trust_list_days"] * DAY_S
+        return terms["trust_list"] > revoked_at or self.time > revoked_at + self._list_days(terms) * DAY_S
 
     def outcome(self, part: Message, payer: Certificate, payee: Certificate, leaves: list[Leaf]) -> list[Leaf]:
         """What two devices can judge by themselves."""
@@ -679,7 +695,7 @@ class Model:
             raise Refused("not_owner")
         if terms["ledger_time"] >= min(payer.expires, payee.expires):
             raise Refused("certificate_expired")
-        if terms["ledger_time"] - terms["trust_list"] > self.policy["trust_list_days"] * DAY_S:
+        if terms["ledger_time"] - terms["trust_list"] > self._list_days(terms) * DAY_S:
             raise Refused("trust_list_stale")
         if not payee.is_purse or payee.key == payer.key:
             raise Refused("wrong_payee")
@@ -711,7 +727,7 @@ class Model:
                 self.tokens[made] = Output(self.purposes[token.purpose]["return_to"], token.amount, None)
                 continue
             leaf = self.outputs()[name]
-            self.finals.append((name, len(self.evidence)))
+            self.finals.append((name, self.time))
             returned = leaf.amount - self._kept()[name]
             if returned:
                 online = self.certificates[self.current[leaf.owner]].online
@@ -754,34 +770,55 @@ class Model:
         for name in {name for spend in self.evidence[:size] for name in spend["inputs"]}:  # rule 5: the first as well
             if outputs[name].void:
                 excess[outputs[name].owner] += outputs[name].amount
+        for name in self.forked(size):
+            for acceptor, owed in self.accepted_twice(name, size).items():
+                excess[outputs[name].owner] -= owed
+                excess[acceptor] += owed
         return excess
 
+    def accepted_twice(self, name: bytes, size: int | None = None) -> dict[bytes, int]:
+        """Rule 6: what the acceptors of several spends of one output have of it beyond the most that one brought.
+
+        Of what a spend brings, this output's share is its share of the inputs.
+        """
+        leaf, brought = self.outputs()[name], {}
+        for spend in self.evidence[:size]:
+            if name in spend["inputs"]:
+                for payee in {made.owner for made in spend["made"]} - {leaf.owner}:
+                    paid = sum(made.amount for made in spend["made"] if made.owner == payee)
+                    whole = sum(made.amount for made in spend["made"])
+                    brought.setdefault(payee, []).append(leaf.amount * paid // whole)
+        return {payee: sum(parts) - max(parts) for payee, parts in brought.items() if sum(parts) > max(parts)}
+
     def _kept(self) -> dict[bytes, int]:
-        """Rules 4 and 7: what of each final leaf stayed seized, as its culprit's excess stood when it was swept."""
-        outputs, kept, settled = self.outputs(), {}, Counter[bytes]()
-        for index, (name, size) in enumerate(self.finals):
-            leaf = outputs[name]
-            for purse, amount, swept in self.repaid:
-                settled[purse] += amount if swept == index else 0
-            kept[name] = min(leaf.amount, self.excess(size)[leaf.owner] - settled[leaf.owner])
+        """Rules 4 and 7: what of each final leaf stays seized, by what had come when it became final, swept or not."""
+        spent, kept, settled = {name for spend in self.evidence for name in spend["inputs"]}, {}, Counter[bytes]()
+        leaves = [(leaf.final_at, leaf.purpose is not None, name, leaf) for name, leaf in self.outputs().items()]
+        for final_at, _, name, leaf in sorted(leaves, key=lambda found: found[:3]):
+            if final_at > self.time or name in spent or leaf.void:
+                continue
+            size = sum(1 for spend in self.evidence if spend["arrived"] < final_at)
+            repaid = sum(amount for purse, amount, time in self.repaid if purse == leaf.owner and time < final_at)
+            kept[name] = min(leaf.amount, self.excess(size)[leaf.owner] - settled[leaf.owner] - repaid)
             settled[leaf.owner] += kept[name]
         return kept
 
     def _settled(self) -> Counter[bytes]:
         outputs, settled = self.outputs(), Counter[bytes]()
         for name, amount in self._kept().items():
-            settled[outputs[name].owner] += amount
+            settled[outputs[name].owner] += amount if name in dict(self.finals) else 0
         for purse, amount, _ in self.repaid:
             settled[purse] += amount
         return settled
 
     def seized(self) -> Counter[bytes]:
-        """Rule 4: what culprits' own live leaves give towards their excess."""
-        settled, live, seized = self._settled(), Counter[bytes](), Counter[bytes]()
-        for leaf in self.live().values():
-            live[leaf.owner] += leaf.amount
+        """Rule 4: what culprits' own live leaves give towards their excess; final ones as much as they did then."""
+        settled, kept, still_open, seized = self._settled(), self._kept(), Counter[bytes](), Counter[bytes]()
+        for name, leaf in self.live().items():
+            seized[leaf.owner] += kept.get(name, 0)
+            still_open[leaf.owner] += 0 if name in kept else leaf.amount
         for culprit, excess in self.excess().items():
-            seized[culprit] = min(excess - settled[culprit], live[culprit])
+            seized[culprit] += min(excess - settled[culprit] - seized[culprit], still_open[culprit])
         return seized
 
     def debts(self) -> dict[bytes, tuple[int, int]]:
@@ -793,6 +830,12 @@ class Model:
         """Rule 3."""
         debts = sum(debt for key, (_, debt) in self.debts().items() if self._bank_of(key) == bank)
         return sum(amount for name, amount in self.top_ups if name == bank) - debts
+
+    def _live_of(self, key: bytes) -> int:
+        return sum(leaf.amount for leaf in self.live().values() if leaf.owner == key)
+
+    def _owes(self, account: str) -> bool:
+        return any(debt and self._account_of(purse) == account for purse, (_, debt) in self.debts().items())
 
     def _account_of(self, key: bytes) -> str:
         return self.certificates[self.current[key]].account

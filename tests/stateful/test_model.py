@@ -38,7 +38,7 @@ def test_the_worked_example_of_the_design() -> None:
             {"id": payee * 32, "inputs": [b"loaded"], "made": made, "arrived": 0, "certificate": b""}
         )
     assert ledger.debts() == {culprit: (10_000, 5_000)}
-    assert ledger.seized() == {culprit: 5_000}
+    assert +ledger.seized() == {culprit: 5_000}
     assert (ledger.reserve_of("altyn"), ledger.claims("altyn")) == (15_000, 0)
     assert sum(leaf.amount for leaf in ledger.live().values()) == 20_000
     assert ledger.supply() == {"issued": 30_000, "redeemed": 0, "online": 0, "pool": 15_000, "reserves": 15_000}

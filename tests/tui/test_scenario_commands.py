@@ -85,7 +85,7 @@ def test_a_shipped_scenario_runs_by_name(tenge: Run) -> None:
     said = tenge("scenario", "run", "double_spend").out
     assert "purse revoked" in said
     assert "Fork by dana: 10\u2009000\u00a0₸ too much, 5\u2009000\u00a0₸ still owed" in said
-    assert "Too much is the whole value of the token, for each spend of it after the first." in said
+    assert "Too much is the whole value of the token, for each spend of it after the first" in said
 
 
 def test_the_report_as_a_page(tenge: Run, tmp_path: Path, written: Path) -> None:

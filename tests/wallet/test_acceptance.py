@@ -18,6 +18,7 @@ from cbdc.errors import (
     TrustListStale,
     WrongPayee,
 )
+from cbdc.formats.ed25519 import SigningKey
 from cbdc.formats.tokens import Output, outpoint
 from cbdc.limits import MAX_PROOF_PAYMENTS
 from cbdc.offline.documents import TrustList
@@ -239,6 +240,15 @@ def test_forks_without_end_fill_no_storage(scene: Scene, monkeypatch: pytest.Mon
     assert len(kept(scene)) == 7
     refuse_fork(scene, scene.to_erlan())
     assert len(kept(scene)) == 7
+
+
+def test_a_stranger_who_quotes_a_certificate_proves_nothing(scene: Scene) -> None:
+    """Certificates and payments are seen by many; only what their owners signed is kept."""
+    parties = (scene.dana.certificate.id, scene.erlan.certificate.id)
+    outputs = (Output(scene.erlan.key.public, TOKEN, None),)
+    rivals = [scene.paper.transfer(*parties, (scene.coin[0],), outputs, counter=counter) for counter in (1, 2)]
+    refuse_fork(scene, *(scene.paper.signed(rival, SigningKey(seed("nobody"))) for rival in rivals))
+    assert kept(scene) == set()
 
 
 def test_a_proof_too_long_for_the_room_left_is_kept_in_no_part(scene: Scene) -> None:

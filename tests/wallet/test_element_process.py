@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import random
 import signal
@@ -40,7 +41,7 @@ from cbdc.formats import cbor, cose
 from cbdc.formats.ed25519 import SigningKey, is_valid
 from cbdc.formats.kinds import Kind
 from cbdc.formats.tokens import Output
-from cbdc.limits import MAX_ELEMENT_FRAME_BYTES, MAX_KDF_LANES, PIN_FREE_TRIES
+from cbdc.limits import MAX_ELEMENT_FRAME_BYTES, MAX_KDF_LANES, PIN_FREE_TRIES, PIN_MAX_WAIT_MS
 from cbdc.messages.bodies import Unload
 from tests.support import LIMITS, seed
 from tests.wallet.paper import FAR_S, PIN, Device, Paper, stolen_seed
@@ -48,6 +49,7 @@ from tests.wallet.town import FUNDS_TIYN, Town
 from wallet import child
 from wallet.customer import Customer
 from wallet.element import ElementProcess, SecureElement, SimulatedElement
+from wallet.element.pin import uptime_ms, wait_after_ms
 from wallet.element.server import Session, serve
 from wallet.element.wire import (
     AFTER_OPEN,
@@ -383,10 +385,15 @@ def test_wrong_pins_cost_the_process_its_tries_too(device: Device) -> None:
         with pytest.raises(WrongPin) as refused:
             ElementProcess.open(path, "0000")
         assert refused.value.values == {"tries_left": left}
+    # more wrong ones, in a future where no wait is left: the next wait is longer than a process takes to start
+    future = itertools.count(uptime_ms() + PIN_MAX_WAIT_MS, PIN_MAX_WAIT_MS)
+    for _ in range(4):
+        with pytest.raises(WrongPin):
+            SimulatedElement.open(path, "0000", clock_ms=future.__next__)
     with pytest.raises(PinLocked) as locked:
         ElementProcess.open(path, PIN)
-    assert locked.value.values == {"wait_s": 1, "for_good": False}
-    time.sleep(1.1)
+    assert locked.value.values == {"wait_s": wait_after_ms(PIN_FREE_TRIES + 4) // 1000, "for_good": False}
+    SimulatedElement.open(path, PIN, clock_ms=future.__next__).close()
     device.restarted()
     assert device.element.counters() == (0, 0)
 

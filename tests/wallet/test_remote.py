@@ -6,7 +6,9 @@ import random
 import socket
 import stat
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -109,7 +111,7 @@ def test_every_question_gets_the_answer_that_a_ledger_in_this_process_gives(town
         lambda port: port.sync_certificate(dana.purse_key, bytes(16)),
         lambda port: [port.spenders_of(name) for name in (leaf, *port.tokens_of(keys))],
         lambda port: (port.certificate_bytes(dana.purse_key), port.claims_tiyn("altyn"), port.ledger_time_s()),
-        lambda port: port.debt_tiyn("altyn/dana"),
+        lambda port: (port.debt_tiyn("altyn/dana"), port.seized_tiyn(dana.purse_key)),
     ]
     for ask in questions:
         assert ask(remote) == ask(town.port)
@@ -269,6 +271,63 @@ def test_more_connections_than_it_has_places_for_are_told_so(
     finally:
         second.close()
         small.close()
+
+
+def is_hung_up(channel: socket.socket) -> bool:
+    """Whether the other side has gone, within a moment."""
+    channel.settimeout(0.2)
+    try:
+        return channel.recv(1) == b""
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+
+
+@pytest.fixture
+def crowded(town: Town, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], socket.socket]]:
+    """Connections to a ledger whose one place is taken, and that turns two away at a time."""
+    monkeypatch.setattr(server_module, "MAX_CONNECTIONS", 1)
+    monkeypatch.setattr(server_module, "_TURNED_AWAY_AT_ONCE", 2)
+    setting = town.economy.setting
+    assert isinstance(setting, OneProcess)
+    small, path, made = LedgerServer(setting.ledger, setting.queries), tmp_path / "small.sock", ExitStack()
+    small.listen(path)
+    first = RemotePort(path, town.port.network)
+    first.ledger_time_s()
+
+    def connect() -> socket.socket:
+        channel = made.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        channel.connect(str(path))
+        return channel
+
+    with made:
+        yield connect
+    first.close()
+    small.close()
+
+
+def test_whoever_drips_into_a_connection_without_a_place_has_little_time(
+    crowded: Callable[[], socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "_TURNED_AWAY_S", 0.5)
+    dripping, until_s = crowded(), time.monotonic() + 20
+    dripping.sendall(MAX_LEDGER_REQUEST_BYTES.to_bytes(4, "big"))
+    with pytest.raises(OSError, match=r"[Pp]ipe|reset"):
+        while time.monotonic() < until_s:
+            dripping.sendall(b"x")
+            time.sleep(0.05)
+
+
+def test_not_more_than_a_few_are_turned_away_at_a_time(
+    crowded: Callable[[], socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "_TURNED_AWAY_S", 60)
+    silent = [crowded() for _ in range(8)]
+    until_s = time.monotonic() + 20
+    while sum(is_hung_up(channel) for channel in silent) < 6 and time.monotonic() < until_s:
+        pass
+    assert sum(is_hung_up(channel) for channel in silent) == 6
 
 
 def test_the_socket_is_its_owners_only(path: Path) -> None:

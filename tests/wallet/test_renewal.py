@@ -14,6 +14,7 @@ from cbdc.errors import (
     InvariantViolation,
     LedgerCorrupt,
     Malformed,
+    NotEnrolled,
     TengeError,
     Unreachable,
 )
@@ -244,6 +245,33 @@ def test_an_expired_purpose_in_a_cut_renewal_holds_no_free_money_back(found: Fou
 
 
 # --- a ledger in trouble -------------------------------------------------------------------------
+
+
+def test_an_unload_from_a_ledger_in_trouble_forgets_no_token(found: Found) -> None:
+    town = found("dana", "erlan")
+    for name in ("dana", "erlan"):
+        town[name].load(town.port, 200_00)
+    town.pay_offline("dana", "erlan", 100_00)
+    town["erlan"].unload(Troubled(town, InvariantViolation("a law")), 150_00)
+    assert town.held("erlan") == (FUNDS_TIYN - 50_00, 150_00, 0)
+    town.sync("erlan", "dana")
+    assert [town.held(name)[1:] for name in ("erlan", "dana")] == [(150_00, 0), (100_00, 0)]
+
+
+def test_a_refused_payment_strands_what_it_spends_and_nothing_else(found: Found) -> None:
+    """The payee's certificate is not registered, so the ledger refuses the payment and knows no other spend; later it
+    takes it after all."""
+    town = found("dana", "erlan")
+    dana = town["dana"]
+    for tiyn in (100_00, 500_00):
+        dana.load(town.port, tiyn)
+    town.pay_offline("dana", "erlan", 60_00)
+    dana.sync(Troubled(town, NotEnrolled("no such certificate")))
+    assert dana.purse.sent()[0].status is Status.REFUSED
+    assert town.held("dana") == (FUNDS_TIYN - 600_00, 500_00, 100_00)
+    town.sync("dana")
+    assert dana.purse.sent()[0].status is Status.SETTLED
+    assert town.held("dana") == (FUNDS_TIYN - 600_00, 540_00, 0)
 
 
 @pytest.mark.parametrize("error", [InvariantViolation("a law"), LedgerCorrupt("a row")], ids=lambda error: error.code)

@@ -17,6 +17,7 @@ from rich.tree import Tree
 from cbdc.amounts import parse_tenge, show_tenge
 from cbdc.errors import AlreadyThere, FileTrouble, TengeError
 from tui.output import EXIT_REFUSED, Json, err, out, print_json, refusals, trouble_of
+from tui.signals import ending_on_sigterm
 from wallet.scenarios import keeping, page, runner, schema
 from wallet.scenarios.drawing import describe_move, describe_output
 from wallet.scenarios.report import FORK_MEANING, Report, describe_fork, describe_offline
@@ -115,7 +116,7 @@ class _Wanted:
 
 
 def _play(name: str, wanted: _Wanted) -> None:
-    with refusals(wanted.as_json):
+    with refusals(wanted.as_json), ending_on_sigterm():
         if wanted.html:
             page.check_free(wanted.html, force=wanted.force)
         path = shipped().get(name, Path(name))
@@ -259,7 +260,7 @@ def _show_supply(report: Report) -> None:
         proofs = f", {len(fork.outputs)} proven under the root key" if fork.outputs else ""
         out.print(f"[yellow]{_escape(describe_fork(fork))}[/]{proofs}", soft_wrap=True)
     if report.forks:
-        out.print(FORK_MEANING)
+        out.print(FORK_MEANING, soft_wrap=True)
     out.print(f"log root   {report.log_root.hex()}\nstate root {report.state_root.hex()}", soft_wrap=True)
 
 

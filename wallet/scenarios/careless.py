@@ -34,6 +34,13 @@ class CarelessPurse(Purse):
         """Signs whatever its element signs."""
 
     def _check_bundle(self, bundle: PaymentBundle, know: Knowledge) -> Accepted:
+        """What is in order is taken as everybody takes it, so that it can be given back; all else as it stands."""
+        try:
+            return super()._check_bundle(bundle, know)
+        except TengeError:
+            return self._believed(bundle, know)
+
+    def _believed(self, bundle: PaymentBundle, know: Knowledge) -> Accepted:
         hops = [self._hop(raw, know) for raw in (*bundle.ancestry, bundle.payment)]
         last = hops[-1]
         own = know.certificate.key

@@ -13,7 +13,7 @@ from cbdc.offline.documents import TrustList
 from cbdc.offline.fraud import verify_proof
 from cbdc.service.audit import Verdict, verify_ledger
 from cbdc.service.forks import ProvenFork, proven_forks
-from cbdc.state.records import Culprit, Supply, Table
+from cbdc.state.records import Supply
 from cbdc.store.sqlite import SqliteStore
 from wallet.balance import Balance
 from wallet.scenarios.routes import Move, trace
@@ -203,25 +203,15 @@ def _receipts(economy: Economy) -> tuple[int, bool]:
 def _wallets(economy: Economy) -> dict[str, dict[str, Any]]:
     """Every balance. Where the ledger denies a purse, or has seized of what is in it, that stands beside it."""
     trust_list = TrustList.verify(economy.port.trust_list(), economy.governor.network)
-    seized = _seized(economy)
     wallets: dict[str, dict[str, Any]] = {}
     for name, device in economy.devices.items():
         key, balance = device.wallet.purse_key, economy.balance(name)
         wallets[name] = _wallet(economy, balance)
-        if seized_tiyn := min(balance.offline_tiyn, seized.get(key, 0)):
+        if seized_tiyn := min(balance.offline_tiyn, economy.queries.seized_tiyn(key)):
             wallets[name]["seized"] = format_tenge(seized_tiyn)
         if economy.queries.certificate_of(key).id in trust_list.revoked:
             wallets[name]["revoked"] = True
     return wallets
-
-
-def _seized(economy: Economy) -> dict[bytes, int]:
-    """What the ledger has seized of live leaves (tiyn), by the key of their purse."""
-    reader = SqliteStore.read(economy.ledger_path)
-    try:
-        return {key[1]: Culprit.decode(value).seized_tiyn for key, value in reader.records(Table.CULPRIT)}
-    finally:
-        reader.close()
 
 
 def _wallet(economy: Economy, balance: Balance) -> dict[str, Any]:
@@ -260,4 +250,7 @@ def describe_fork(fork: ForkReport) -> str:
     return f"Fork by {fork.by}: {show_tenge(fork.excess_tiyn)} too much, {owed}"
 
 
-FORK_MEANING: Final = "Too much is the whole value of the token, for each spend of it after the first."
+FORK_MEANING: Final = (
+    "Too much is the whole value of the token, for each spend of it after the first; what one payee took of it twice "
+    "is the payee's to pay."
+)

@@ -79,9 +79,9 @@ def reconcile(world: World, *payments: bytes) -> bytes:
 
 
 def fork(twin: Twin, payer: Customer, payee: Customer) -> None:
-    """The payer spends one token of 900 twice."""
+    """The payer spends one token of 900 twice, to this payee and to another."""
     leaf = twin.load(payer, 900)
-    twin.submit(reconcile(twin, *(pay(twin, payer, payee, leaf, 900, salt=salt) for salt in ("one", "two"))))
+    twin.submit(reconcile(twin, *(pay(twin, payer, who, leaf, 900) for who in (payee, twin.customer("dana")))))
 
 
 # --- receipts ----------------------------------------------------------------------------------

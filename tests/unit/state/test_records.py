@@ -6,6 +6,7 @@ import pytest
 
 from cbdc.formats.x509 import Role
 from cbdc.state.records import (
+    Accepted,
     BankReserve,
     Culprit,
     Denial,
@@ -15,6 +16,7 @@ from cbdc.state.records import (
     Network,
     OfflineToken,
     Participant,
+    PastListDays,
     Record,
     Supply,
     Token,
@@ -40,6 +42,8 @@ LEAF = OfflineToken(KEY, 5, None, 1, 2, 0, [], False)
         KeyHolder(HolderKind.PURSE, KEY, 9, 0),
         BankReserve(1, 2, 3),
         Culprit("altyn", 3, 2, 1),
+        Accepted(5, 3),
+        PastListDays([[7, 9], [8, 3]]),
         Supply(5, 1, 2, -1, 3),
         Network("tenge", KEY, "operator"),
     ],
@@ -91,3 +95,19 @@ def test_a_reserve_is_what_is_left_or_owed(reserve: BankReserve, left_tiyn: int,
 
 def test_a_debt_is_what_was_not_seized() -> None:
     assert Culprit("altyn", 10, 3, 2).debt_tiyn == 5
+
+
+def test_of_past_list_days_stays_what_was_larger_than_all_later_ones() -> None:
+    past = PastListDays([]).changed(9, 3, 10).changed(3, 5, 20).changed(5, 4, 30).changed(4, 1, 40)
+    assert past.steps == [[10, 9], [30, 5], [40, 4]]
+    assert past.changed(1, 5, 50).steps == [[10, 9]]
+    assert past.changed(1, 9, 50).steps == []
+
+
+@pytest.mark.parametrize(("since_s", "days"), [(10, 9), (11, 5), (30, 5), (31, 4), (40, 4), (41, 1)])
+def test_the_largest_list_days_since(since_s: int, days: int) -> None:
+    assert PastListDays([[10, 9], [30, 5], [40, 4]]).most_since(since_s, 1) == days
+
+
+def test_a_larger_value_now_is_the_largest() -> None:
+    assert PastListDays([[10, 9]]).most_since(5, 12) == 12

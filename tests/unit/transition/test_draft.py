@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from cbdc.errors import NotEnrolled, PurposeRefused, TengeError
-from cbdc.state.records import Denial, HolderKind, Table, Token
+from cbdc.state.records import Denial, HolderKind, OfflineToken, Table, Token
 from cbdc.state.view import EMPTY, Change, Delta
 from cbdc.transition.draft import Draft
 from tests.support import World
@@ -79,3 +79,33 @@ def test_a_denial_is_a_record_of_its_own() -> None:
     draft.deny(bytes(32), 7)
     assert draft.denied_at_s(bytes(32)) == 7
     assert draft.finish().changes == {(Table.DENIED, bytes(32)): Change(None, Denial(7).encode())}
+
+
+class Counted:
+    """An empty view that counts how often somebody asks for a purse's leaves."""
+
+    ledger_time_s, get, consumers_of = 0, EMPTY.get, EMPTY.consumers_of
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def offline_of(self, _: bytes) -> tuple[bytes, ...]:
+        self.asked += 1
+        return ()
+
+
+def test_a_purses_leaves_are_gathered_once_and_followed() -> None:
+    """A culprit's purse may hold very many, and each of a thousand payments asks what they are worth."""
+    owner, view = bytes(32), Counted()
+    draft = Draft(view)
+    leaf = OfflineToken(owner, 5, None, 1, 2, 0, [], False)
+    assert draft.live_tiyn_of(owner) == 0
+    for number in range(3):
+        draft.put_offline(bytes(33) + bytes([number]), leaf)
+    assert draft.live_tiyn_of(owner) == 15
+    draft.spend_offline(bytes(34), leaf.spent_by(b"spend"), b"spend")
+    draft.spend_offline(bytes(34), leaf.spent_by(b"spend").spent_by(b"again"), b"again")
+    draft.put_offline(bytes(33) + b"\1", leaf)
+    assert draft.live_tiyn_of(owner) == 10
+    assert list(draft.live_offline_of(owner).values()) == [leaf, leaf]
+    assert view.asked == 1

@@ -472,7 +472,10 @@ def test_a_revoked_purse_pays_under_none_of_its_certificates(
 def test_a_fork_denies_every_certificate_of_its_purse(world: World, aida: Customer, bolat: Customer) -> None:
     ids = [aida.certificate(world.network).id, renew_purse(world, aida)]
     leaf = world.load(aida, 900)
-    world.reconcile(*[pay(world, aida, bolat, leaf, 900, payer_certificate=name, salt=name.hex()) for name in ids])
+    payees = (bolat, world.customer("dana"))
+    world.reconcile(
+        *[pay(world, aida, payee, leaf, 900, payer_certificate=name) for payee, name in zip(payees, ids, strict=True)]
+    )
     assert all((Table.DENIED, name) in world.view.records() for name in ids)
     assert debt_of(world, aida) == 900
 
@@ -505,6 +508,66 @@ def test_a_payee_who_could_know_is_not_paid(world: World, aida: Customer, bolat:
     world.now_s += 1
     with refuses(world, CertificateRevoked, revoked_at_s=NOW_S, trust_list_s=NOW_S + 1):
         world.reconcile(pay(world, aida, bolat, leaf, 900))
+
+
+def set_list_days(world: World, days: int) -> None:
+    world.submit(world.governor.set_policy(replace(POLICY, trust_list_days=days), world.nonce()))
+
+
+def test_a_list_that_was_young_enough_that_day_stays_so(world: World, aida: Customer, bolat: Customer) -> None:
+    """Policy changes after the payment take nothing from its payee, however often it changes."""
+    leaf = world.load(aida, 900)
+    world.now_s += 2 * DAY_S
+    payment = pay(world, aida, bolat, leaf, 900, trust_list_s=NOW_S)
+    for days in (2, 1):
+        world.now_s += 0 if days == 2 else 1
+        set_list_days(world, days)
+    world.reconcile(payment)
+    assert world.live_tiyn(bolat.purse.public) == 900
+
+
+def test_a_list_too_old_by_the_policy_of_its_day_is_refused(world: World, aida: Customer, bolat: Customer) -> None:
+    leaf = world.load(aida, 900)
+    world.now_s += 2 * DAY_S
+    set_list_days(world, 1)
+    world.now_s += 1
+    with refuses(world, TrustListStale):
+        world.reconcile(pay(world, aida, bolat, leaf, 900, trust_list_s=NOW_S))
+
+
+@pytest.mark.parametrize("late_s", [0, 1])
+def test_a_lower_policy_shortens_no_deadline_of_before(
+    world: World, aida: Customer, bolat: Customer, late_s: int
+) -> None:
+    payment = pay(world, aida, bolat, world.load(aida, 900), 900)
+    revoke(world, aida)
+    set_list_days(world, 1)
+    world.now_s += POLICY.trust_list_days * DAY_S + late_s
+    if late_s:
+        with refuses(world, CertificateRevoked):
+            world.reconcile(payment)
+        return
+    world.reconcile(payment)
+    assert world.live_tiyn(bolat.purse.public) == 900
+
+
+def test_void_money_stays_void_under_a_longer_policy(
+    world: World, aida: Customer, bolat: Customer, dana: Customer
+) -> None:
+    """Once somebody is paid behind it: the same value would be made a second time, and what was spent be live again."""
+    world.set_reserve("altyn", 5_000)
+    faulty = pay(world, aida, bolat, world.load(aida, 900), 600, 300)
+    onward = handed_on(world, faulty, bolat, dana, 600)
+    revoke(world, aida)
+    world.now_s += POLICY.trust_list_days * DAY_S + 1
+    world.reconcile(faulty, onward)
+    set_list_days(world, 7)
+    with refuses(world, CertificateRevoked, id=world.message_id(faulty)):
+        world.reconcile(faulty)
+    with refuses(world, Replayed):
+        world.reconcile(onward)
+    assert [world.live_tiyn(person.purse.public) for person in (aida, bolat, dana)] == [900, 0, 600]
+    assert debt_of(world, bolat) == 600
 
 
 # --- rule 5: an acceptor at fault, and the honest holders behind him ----------------------------
@@ -581,7 +644,8 @@ def test_payments_behind_an_acceptor_at_fault_in_every_order() -> None:
                 world.reconcile(*groups[index])
         roots.add(world.root())
         assert world.live_tiyn(bolat.purse.public) + world.live_tiyn(dana.purse.public) == 1_800
-        assert debt_of(world, bolat) == 1_800 - 900  # void money spent twice, less his seized leaves of 300 and 600
+        # void money spent twice, less his seized leaves of 300 and 600, and less what dana accepted of both spends
+        assert debt_of(world, bolat) == 1_800 - 900 - 600
     assert len(roots) == 1
 
 

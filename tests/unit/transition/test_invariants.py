@@ -28,9 +28,9 @@ def delta(changes: dict[Key, tuple[Record | None, Record | None]], *consumed: by
 def test_following_deltas_equals_counting_everything() -> None:
     world = World.founded("altyn", "kumis")
     world.set_reserve("altyn", 100)
-    aida, bolat = world.customer("aida"), world.customer("bolat", "kumis")
+    aida, payees = world.customer("aida"), [world.customer(name, "kumis") for name in ("bolat", "dana")]
     token = world.load(aida, 500)
-    twice = [pay(world, aida, bolat, token, 400, 100, salt=salt) for salt in ("one", "two")]
+    twice = [pay(world, aida, payee, token, 400, 100) for payee in payees]
     world.now_s += HOUR_S
     world.reconcile(*twice)
     assert world.books == Books.of(world.view.records().items())

@@ -62,9 +62,9 @@ def bolat(world: World) -> Customer:
 
 def owing(world: World, bank: str) -> None:
     """Make the bank owe the pool: a purse of its forks a token that no reserve covers."""
-    clone, payee = world.customer("clone", bank), world.customer("payee", bank)
+    clone, payees = world.customer("clone", bank), [world.customer(name, bank) for name in ("payee", "another")]
     token = world.load(clone, 300)
-    twice = [pay(world, clone, payee, token, 300, salt=salt) for salt in ("one", "two")]
+    twice = [pay(world, clone, payee, token, 300) for payee in payees]
     world.now_s += HOUR_S
     world.reconcile(*twice)
     assert reserve_of(world, bank).claims_tiyn == 300

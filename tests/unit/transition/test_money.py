@@ -378,7 +378,7 @@ def test_a_condition_sees_the_merchants_category(world: World, aida: Customer) -
 def test_a_bank_has_no_category(world: World, aida: Customer) -> None:
     sponsor, purpose = sponsored(world)
     token = grant(world, sponsor, purpose, aida, 900)
-    with refuses(world, PurposeRefused, found="no category"):
+    with refuses(world, PurposeRefused, found=Phrase("no_payee_mcc")):
         transfer(world, [token], [out(world.banks["altyn"].public, 900, purpose)], aida.key)
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import pytest
 
 from cbdc.errors import RoleRefused
+from cbdc.formats.certificates import Holder
 from cbdc.policy import DAY_S, Policy
-from cbdc.state.records import Token
+from cbdc.state.records import Table, Token
 from tests.support import NOW_S, Customer, World
 from tests.unit.helpers import (
     EXPIRY_S,
+    debt_of,
     define,
     grant,
     in_purse,
@@ -17,6 +21,7 @@ from tests.unit.helpers import (
     paid,
     pay,
     refuses,
+    reserve_of,
     revoke,
     sponsored,
     sweep,
@@ -122,3 +127,105 @@ def test_a_marked_leaf_comes_back_marked_and_then_to_the_sponsor(world: World, a
     assert world.token(marked) == Token(aida.key.public, 900, purpose)
     (returned,) = sweep(world, marked)
     assert world.token(returned) == Token(sponsor.key.public, 900, None)
+
+
+# --- what a fork costs, whenever and in whatever order the sweep comes ----------------------------
+
+
+def forked(world: World, aida: Customer, amount_tiyn: int) -> list[bytes]:
+    """Two payments of one token, to two payees."""
+    leaf = world.load(aida, amount_tiyn)
+    return [pay(world, aida, world.customer(f"{name} {amount_tiyn}"), leaf, amount_tiyn) for name in ("bolat", "dana")]
+
+
+def outcome(world: World, aida: Customer) -> tuple[int, int, list[Token]]:
+    """What she owes, what is left of the reserve, and what she has online."""
+    values = [value for (table, _), value in world.view.records().items() if table is Table.TOKEN]
+    tokens = [token for token in map(Token.decode, values) if token.owner == aida.key.public]
+    reserve = reserve_of(world, "altyn").reserve_tiyn
+    return debt_of(world, aida), reserve, sorted(tokens, key=lambda token: (token.purpose is None, token.amount_tiyn))
+
+
+@pytest.mark.parametrize("when", ["before", "after", "half"])
+def test_evidence_after_a_leaf_became_final_seizes_nothing_of_it(when: str) -> None:
+    """Swept in time or only after the fork came to light: the owner gets it, and owes."""
+    world = World.founded("altyn")
+    world.set_reserve("altyn", 10_000)
+    aida = world.customer("aida")
+    leaves = [world.load(aida, 700), world.load(aida, 300)]
+    world.now_s += 5 * DAY_S
+    payments = forked(world, aida, 1_000)
+    world.now_s = FINAL_AT_S
+    swept = {"before": leaves, "half": leaves[:1], "after": []}[when]
+    for name in swept:
+        sweep(world, name)
+    world.reconcile(*payments)
+    for name in leaves:
+        if name not in swept:
+            sweep(world, name)
+    tokens = [Token(aida.key.public, 300, None), Token(aida.key.public, 700, None)]
+    assert outcome(world, aida) == (1_000, 9_000, tokens)
+
+
+@pytest.mark.parametrize("more_s", [-1, 0])
+def test_up_to_its_last_second_a_leaf_is_seized(more_s: int) -> None:
+    world = World.founded("altyn")
+    world.set_reserve("altyn", 10_000)
+    aida = world.customer("aida")
+    leaf = world.load(aida, 700)
+    world.now_s += 5 * DAY_S
+    payments = forked(world, aida, 1_000)
+    world.now_s = FINAL_AT_S + more_s
+    world.reconcile(*payments)
+    world.now_s = FINAL_AT_S
+    sweep(world, leaf)
+    assert outcome(world, aida)[:2] == ((300, 9_700) if more_s else (1_000, 9_000))
+
+
+@pytest.mark.parametrize("swept", [False, True])
+def test_what_was_seized_in_time_stays_whatever_is_spent_twice_later(swept: bool) -> None:
+    """A first fork takes 500 of a leaf; a second one, after it became final, finds only what is not final yet."""
+    world = World.founded("altyn")
+    world.set_reserve("altyn", 10_000)
+    aida = world.customer("aida")
+    leaf = world.load(aida, 900)
+    world.now_s += 5 * DAY_S
+    first, second, _ = forked(world, aida, 500), forked(world, aida, 1_000), world.load(aida, 200)
+    world.now_s = FINAL_AT_S - 1
+    world.reconcile(*first)
+    assert outcome(world, aida) == (0, 10_000, [])
+    world.now_s = FINAL_AT_S
+    if swept:
+        sweep(world, leaf)
+    world.reconcile(*second)
+    if not swept:
+        sweep(world, leaf)
+    assert outcome(world, aida) == (800, 9_200, [Token(aida.key.public, 400, None)])
+    assert world.live_tiyn(aida.purse.public) == 200
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_seized_leaves_go_in_a_fixed_order(order: tuple[int, ...]) -> None:
+    """Free before marked, whatever the sweep's order, so that it does not choose what the owner keeps."""
+    world = World.founded("altyn")
+    world.set_reserve("altyn", 10_000)
+    sponsor = world.customer("akimat", holder=Holder.SPONSOR)
+    purpose = define(world, sponsor, expires_s=NOW_S + 100 * DAY_S)
+    aida = world.customer("aida")
+    payments = forked(world, aida, 1_000)
+    names = [
+        load(world, [grant(world, sponsor, purpose, aida, 600)], [in_purse(aida, 600, purpose)], aida.key),
+        world.load(aida, 600),
+        load(world, [grant(world, sponsor, purpose, aida, 600)], [in_purse(aida, 600, purpose)], aida.key),
+    ]
+    world.reconcile(*payments)
+    world.now_s = FINAL_AT_S
+    for index in order:
+        sweep(world, names[index])
+    tokens = [Token(aida.key.public, 200, purpose), Token(aida.key.public, 600, purpose)]
+    assert outcome(world, aida) == (0, 10_000, tokens)
+    # of two alike the one with the smaller name is taken first
+    kept = min(names[0], names[2])
+    returned = world.leaf(kept)
+    assert returned is not None
+    assert returned.kept_tiyn == 400
