@@ -1,4 +1,4 @@
-"""Worlds as in `test_worlds`, in which payments are given back too: by honest payees, and by some who also spend them."""
+"""Worlds as in `test_worlds` in which payments are given back too, by honest payees and by some who also spend them."""
 
 from __future__ import annotations
 
