@@ -20,7 +20,7 @@ from cbdc.formats.calls import answer, read_request, refusal
 from cbdc.limits import IDLE_CONNECTION_S, MAX_CONNECTIONS, MAX_LEDGER_ANSWER_BYTES, MAX_LEDGER_REQUEST_BYTES
 from cbdc.service.ledger import Ledger
 from cbdc.service.queries import Queries
-from cbdc.service.stream import receive_frame, send_frame, skip
+from cbdc.service.stream import answer_all, receive_frame, send_frame
 from cbdc.service.wire import ARGUMENTS, LEDGER_CALLS
 
 log = logging.getLogger(__name__)
@@ -159,7 +159,7 @@ class _Connection(socketserver.BaseRequestHandler):
             places = self.server.places
             if places.to_stay.acquire(blocking=False):
                 try:
-                    _answer_all(channel, self.server.desk)
+                    answer_all(channel, self.server.desk.handle, MAX_LEDGER_REQUEST_BYTES)
                 finally:
                     places.to_stay.release()
             elif places.to_be_told.acquire(blocking=False):
@@ -178,20 +178,6 @@ def _turn_away(channel: socket.socket) -> None:
     if receive_frame(channel, MAX_LEDGER_REQUEST_BYTES, within_s=_TURNED_AWAY_S) is not None:
         channel.settimeout(_TURNED_AWAY_S)  # the time for all of the answer
         send_frame(channel, refusal(Overloaded("too many connections, try again", limit=MAX_CONNECTIONS)))
-
-
-def _answer_all(channel: socket.socket, desk: Desk) -> None:
-    """Answer until the other side hangs up."""
-    while True:
-        try:
-            body = receive_frame(channel, MAX_LEDGER_REQUEST_BYTES)
-        except TooLarge as error:
-            send_frame(channel, refusal(error))
-            skip(channel, int(str(error.values["found"])))
-            continue
-        if body is None:
-            return
-        send_frame(channel, desk.handle(body))
 
 
 def _is_served(path: Path) -> bool:

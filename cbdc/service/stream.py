@@ -1,12 +1,17 @@
-"""Frames over a stream between two processes: four bytes of length (big-endian), then that many bytes."""
+"""Frames over a stream between two processes: four bytes of length (big-endian), then that many bytes; and the side
+that answers them.
+"""
 
 from __future__ import annotations
 
 import socket
+import sys
 import time
-from typing import Final
+from collections.abc import Callable
+from typing import Final, Protocol
 
 from cbdc.errors import TooLarge
+from cbdc.formats.calls import refusal
 
 HEAD_BYTES: Final = 4
 _CHUNK_BYTES: Final = 1 << 16
@@ -54,3 +59,41 @@ def _exactly(channel: socket.socket, length: int, until_s: float | None) -> byte
             return None
         parts += got
     return bytes(parts)
+
+
+class Session(Protocol):
+    """One talk: what answers a request, of which anything may be wrong, and what it lets go of at the end."""
+
+    def handle(self, body: bytes) -> bytes: ...
+
+    def close(self) -> None: ...
+
+
+def answer_all(channel: socket.socket, handle: Callable[[bytes], bytes], max_bytes: int) -> None:
+    """Answer until the other side hangs up; a frame above the bound is refused unread, and the next one answered.
+
+    Raises:
+        OSError: the other side is gone in the middle of a frame.
+    """
+    while True:
+        try:
+            body = receive_frame(channel, max_bytes)
+        except TooLarge as error:
+            send_frame(channel, refusal(error))
+            skip(channel, int(str(error.values["found"])))
+            continue
+        if body is None:
+            return
+        send_frame(channel, handle(body))
+
+
+def serve_parent(session: Session, max_bytes: int) -> int:
+    """Answer the process at the other end of standard input until it hangs up; the exit status."""
+    with socket.socket(fileno=sys.stdin.fileno()) as channel:
+        try:
+            answer_all(channel, session.handle, max_bytes)
+        except OSError:  # it went away in the middle of a frame: what is journaled is on the disk
+            return 1
+        finally:
+            session.close()
+    return 0

@@ -15,11 +15,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cbdc.errors import RoleRefused, TengeError, TooLarge, Unreachable
+from cbdc.errors import RoleRefused, TengeError, Unreachable
 from cbdc.formats import cbor
 from cbdc.formats.cose import Signature
+from cbdc.limits import MAX_ELEMENT_FRAME_BYTES
+from cbdc.service.stream import answer_all, serve_parent
 from wallet.element.core import SimulatedElement
-from wallet.element.wire import BEFORE_OPEN, answer, read_request, receive_frame, refusal, send_frame, skip
+from wallet.element.wire import BEFORE_OPEN, answer, read_request, refusal
 from wallet.vault import KdfCost
 
 
@@ -67,29 +69,13 @@ class Session:
 
 def serve(channel: socket.socket, session: Session) -> None:
     """Answer until the wallet hangs up."""
-    while True:
-        try:
-            body = receive_frame(channel)
-        except TooLarge as error:
-            send_frame(channel, refusal(error))
-            skip(channel, int(str(error.values["found"])))
-            continue
-        if body is None:
-            return
-        send_frame(channel, session.handle(body))
+    answer_all(channel, session.handle, MAX_ELEMENT_FRAME_BYTES)
 
 
 def run(session: Session) -> int:
     """Serve the wallet at the other end of standard input; the exit status."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold the key
-    with socket.socket(fileno=sys.stdin.fileno()) as channel:
-        try:
-            serve(channel, session)
-        except OSError:  # the wallet went away in the middle of a frame: what is journaled is on the disk
-            return 1
-        finally:
-            session.close()
-    return 0
+    return serve_parent(session, MAX_ELEMENT_FRAME_BYTES)
 
 
 if __name__ == "__main__":

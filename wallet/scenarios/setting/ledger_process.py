@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -19,7 +18,7 @@ from cbdc.formats.ed25519 import SigningKey
 from cbdc.service.ledger import Identity, Ledger
 from cbdc.service.queries import Queries
 from cbdc.service.server import LedgerServer
-from cbdc.service.stream import receive_frame, send_frame
+from cbdc.service.stream import serve_parent
 from cbdc.store.sqlite import SqliteStore
 from wallet.scenarios.chance import ManualClock, SeededRandom
 from wallet.scenarios.setting.one_process import CrashPoint
@@ -98,17 +97,5 @@ class LedgerSession:
             self._queries.close()
 
 
-def main() -> int:
-    """Serve the scenario at the other end of standard input."""
-    session = LedgerSession()
-    with socket.socket(fileno=sys.stdin.fileno()) as channel:
-        try:
-            while (body := receive_frame(channel, FRAME_BYTES)) is not None:
-                send_frame(channel, session.handle(body))
-        finally:
-            session.close()
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(serve_parent(LedgerSession(), FRAME_BYTES))

@@ -6,14 +6,13 @@ Everything else reaches it as bytes from the scenario, which carries the message
 
 from __future__ import annotations
 
-import socket
 import sys
 from pathlib import Path
 from typing import Any
 
 from cbdc.errors import TengeError
 from cbdc.formats.calls import answer, read_request, refusal
-from cbdc.service.stream import receive_frame, send_frame
+from cbdc.service.stream import serve_parent
 from wallet.port import Switch
 from wallet.remote import RemotePort
 from wallet.scenarios.chance import ManualClock, SeededRandom
@@ -72,17 +71,5 @@ class WalletSession:
             self._wallet.close()
 
 
-def main() -> int:
-    """Serve the scenario at the other end of standard input."""
-    session = WalletSession()
-    with socket.socket(fileno=sys.stdin.fileno()) as channel:
-        try:
-            while (body := receive_frame(channel, FRAME_BYTES)) is not None:
-                send_frame(channel, session.handle(body))
-        finally:
-            session.close()
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(serve_parent(WalletSession(), FRAME_BYTES))
