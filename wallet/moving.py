@@ -68,6 +68,7 @@ class MovingWallet(RenewingWallet):
         self.purse.recover()
         self._resume_unloads(port)
         _, refused = self._hand_in_and_learn(port)
+        self.purse.trust_list.check_not_revoked(self.purse.certificate.id)
         unsure = is_unsure(error for _, error in refused)
         leaves = self._free_leaves(port)
         parts = self._parts(port, leaves, amount_tiyn, purpose)
