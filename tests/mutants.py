@@ -47,7 +47,7 @@ GUARD_CALL = re.compile(
 )
 EFFECT_CALL = re.compile(
     r"guards\.(consume_all|create_all)|draft\.\w+|liability\.\w+|self\._?\w+.*|put_reserve|revoke_certificate"
-    r"|_HANDLERS\[.*\]|draft\.settled_due\.add|_owe|settle_due|_catch_up|_take_out|_create|_admit|_return_leaf|tokens\.append|inputs\.append|refused\.append|super\(\).*"
+    r"|_HANDLERS\[.*\]|draft\.settled_due\.add|_accept|_owe|settle_due|_catch_up|_take_out|_create|_admit|_return_leaf|\w+\.append|super\(\).*"
 )
 
 
