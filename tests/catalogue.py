@@ -248,7 +248,6 @@ FORKS: dict[int, tuple[Defence, ...]] = {
             LEDGER,
             "any(token and message.id in token.spenders for token in map(draft.offline, body.inputs))",
             f"{ON_EVIDENCE}::test_order_grouping_and_duplicates_change_nothing",
-            "forks",
         ),
         edit(
             "ledger: ancestors are taken in before what spends them",
