@@ -151,8 +151,7 @@ class PurseStore:
         known = self.vault.get("purse", _TRUST_LIST)
         with self.vault.together():
             if known is None or TrustList.verify(known, self.network).time_s <= fresh.time_s:
-                self.vault.put("purse", _TRUST_LIST, trust_list)
-                self.vault.put("purse", _LEDGER_TIME, max(fresh.time_s, self.ledger_time_s))
+                self._keep_list(fresh)
             self.vault.put("purse", _POLICY, policy.to_cbor())
             for purpose, definition in purposes.items():
                 self.vault.put("purpose", purpose, definition.to_cbor())
@@ -168,9 +167,13 @@ class PurseStore:
         if fresh.time_s <= self.trust_list.time_s:
             return False
         with self.vault.together():
-            self.vault.put("purse", _TRUST_LIST, trust_list)
-            self.vault.put("purse", _LEDGER_TIME, max(fresh.time_s, self.ledger_time_s))
+            self._keep_list(fresh)
         return True
+
+    def _keep_list(self, fresh: TrustList) -> None:
+        """A newer list, and with it the ledger time that it names; inside `Vault.together`."""
+        self.vault.put("purse", _TRUST_LIST, fresh.raw)
+        self.vault.put("purse", _LEDGER_TIME, max(fresh.time_s, self.ledger_time_s))
 
     def newer_list(self, invoice: bytes) -> bytes | None:
         """This device's trust list, to be passed on to a payee whose invoice names an older one.

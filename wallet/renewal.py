@@ -88,7 +88,7 @@ class RenewingWallet(SettlingWallet):
 
     def _is_open(self, port: LedgerPort, purpose: bytes | None) -> bool:
         """Whether money of a purpose may stay in a purse; what has expired goes online, where it is swept."""
-        return purpose is None or port.ledger_time_s() < port.purposes()[purpose].expires_s
+        return purpose is None or port.ledger_time_s() < self.purse.definition(purpose).expires_s
 
     def _certify(self, port: LedgerPort, leaves: Leaves) -> None:
         """Take load certificates for leaves at hop 0 as they are: change needs no ancestry any more."""

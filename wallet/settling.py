@@ -93,12 +93,12 @@ class SettlingWallet(OnlineWallet):
 
     def _evidence(self) -> dict[bytes, bytes]:
         """What the purse has to show by its id, ancestors first: so each part can be taken in by itself."""
-        known = {decode(raw, self.network).id: raw for raw in self.purse.evidence()}
+        messages = [(decode(raw, self.network), raw) for raw in self.purse.evidence()]
+        known = {message.id: raw for message, raw in messages}
         makers: dict[bytes, list[bytes]] = {}
-        for payment_id, raw in known.items():
-            body = decode(raw, self.network).body
-            inputs = body.inputs if isinstance(body, Transfer) else ()
-            makers[payment_id] = [name[:HASH_BYTES] for name in inputs if name[:HASH_BYTES] in known]
+        for message, _ in messages:
+            inputs = message.body.inputs if isinstance(message.body, Transfer) else ()
+            makers[message.id] = [name[:HASH_BYTES] for name in inputs if name[:HASH_BYTES] in known]
         return {payment_id: known[payment_id] for payment_id in TopologicalSorter(makers).static_order()}
 
     def _hand_in_all(self, port: LedgerPort, batch: list[tuple[bytes, bytes]]) -> dict[bytes, TengeError]:
@@ -166,10 +166,10 @@ class SettlingWallet(OnlineWallet):
         self, port: LedgerPort, payment_id: bytes, inputs: tuple[bytes, ...], declined: set[bytes]
     ) -> Event | None:
         """What the ledger says of a payment; None while it has not decided."""
-        if not self._is_known(port, payment_id):
-            return Event.DECLINED if payment_id in declined else None
         made = port.offline_token(outpoint(payment_id, 0))
-        if made is not None and made.void:  # it did not count for its acceptor, only for those behind him
+        if made is None:
+            return Event.DECLINED if payment_id in declined else None
+        if made.void:  # it did not count for its acceptor, only for those behind him
             return Event.DECLINED
         forked = any(len(port.spenders_of(name)) > 1 for name in inputs)
         return Event.FORKED if forked else Event.TAKEN

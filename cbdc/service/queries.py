@@ -18,6 +18,7 @@ from cbdc.service.writer import Identity
 from cbdc.state.records import (
     BankReserve,
     Culprit,
+    Debtor,
     Enrolment,
     KeyHolder,
     OfflineToken,
@@ -213,7 +214,9 @@ class Queries:
 
     def debt_tiyn(self, account: str) -> int:
         """What all purses of an account owe for their forks."""
-        return sum(fork.debt_tiyn for fork in self.forks() if fork.account == account)
+        debtor = self._record(Debtor, Table.DEBTOR, account.encode())
+        culprits = [self._record(Culprit, Table.CULPRIT, key) for key in debtor.purses] if debtor else []
+        return sum(culprit.debt_tiyn for culprit in culprits if culprit)
 
     def _is_revoked(self, key: bytes) -> bool:
         holder = self._record(KeyHolder, Table.HOLDER, key)

@@ -104,9 +104,7 @@ class Draft:
 
     def spend_offline(self, outpoint: bytes, spent: OfflineToken, message_id: bytes) -> None:
         """Put an offline output back with one spender more, and note it; its record stays."""
-        self._leaves[outpoint] = spent
-        self._follow_leaf(outpoint, spent)
-        self._put(Table.OFFLINE, outpoint, spent)
+        self._keep_leaf(outpoint, spent)
         self._consumed.append((outpoint, message_id))
 
     def once(self, message_id: bytes) -> None:
@@ -134,6 +132,9 @@ class Draft:
         key = (Table.OFFLINE, outpoint)
         if key not in self._changes and self._get(key) is None:
             self._offline.setdefault(token.owner, []).append(outpoint)
+        self._keep_leaf(outpoint, token)
+
+    def _keep_leaf(self, outpoint: bytes, token: OfflineToken) -> None:
         self._leaves[outpoint] = token
         self._follow_leaf(outpoint, token)
         self._put(Table.OFFLINE, outpoint, token)
