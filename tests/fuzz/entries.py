@@ -19,7 +19,7 @@ from cbdc.errors import FormError, Malformed, PurposeRefused, TengeError
 from cbdc.formats import calls, cbor, certificates, cose, x509
 from cbdc.formats.calls import read_answer, read_request
 from cbdc.formats.kinds import Kind
-from cbdc.limits import MAX_LEDGER_ANSWER_BYTES, MAX_LEDGER_REQUEST_BYTES
+from cbdc.limits import MAX_ELEMENT_FRAME_BYTES, MAX_LEDGER_ANSWER_BYTES, MAX_LEDGER_REQUEST_BYTES
 from cbdc.log import checkpoint, entries
 from cbdc.log.late import LateHead
 from cbdc.log.receipts import Receipt
@@ -29,6 +29,7 @@ from cbdc.offline.documents import LoadCertificate, SyncCertificate, TrustList
 from cbdc.policy import Policy
 from cbdc.purposes.definition import Definition
 from cbdc.service import wire as ledger_wire
+from cbdc.service.stream import receive_frame
 from cbdc.state.records import Token
 from tests.vectors import samples
 from tests.vectors.samples import KEYS, NETWORK, NOW_S, ORIGIN
@@ -400,7 +401,9 @@ _CARRIED: dict[str, Entry] = {
         strict=False,
     ),
     "element frame": Entry(
-        lambda data: _through_socket(data, wire.receive_frame), lambda: [_framed(_requests()[0])], strict=False
+        lambda data: _through_socket(data, lambda far: receive_frame(far, MAX_ELEMENT_FRAME_BYTES)),
+        lambda: [_framed(_requests()[0])],
+        strict=False,
     ),
     "picture": Entry(images.read_codes, lambda: [qr.png(qr.encode(b"a short message"))], strict=False),
     "scenario": Entry(

@@ -43,6 +43,7 @@ from cbdc.formats.kinds import Kind
 from cbdc.formats.tokens import Output
 from cbdc.limits import MAX_ELEMENT_FRAME_BYTES, MAX_KDF_LANES, PIN_FREE_TRIES, PIN_MAX_WAIT_MS
 from cbdc.messages.bodies import Unload
+from cbdc.service.stream import receive_frame, send_frame
 from tests.support import LIMITS, seed
 from tests.wallet.paper import FAR_S, PIN, Device, Paper, stolen_seed
 from tests.wallet.town import FUNDS_TIYN, Town
@@ -55,9 +56,7 @@ from wallet.element.wire import (
     AFTER_OPEN,
     BEFORE_OPEN,
     read_answer,
-    receive_frame,
     refusal,
-    send_frame,
 )
 from wallet.protocol import receipt_payload
 from wallet.vault import QUICK_KDF
@@ -244,7 +243,7 @@ def ask_raw(device: Device, body: bytes) -> Any:
     """A frame past the client's own words, to the real process."""
     channel = process_of(device)._child._channel
     send_frame(channel, body)
-    reply = receive_frame(channel)
+    reply = receive_frame(channel, MAX_ELEMENT_FRAME_BYTES)
     assert reply is not None
     return value_of(reply)
 
@@ -267,7 +266,7 @@ def test_the_process_survives_nonsense(device: Device) -> None:
 def test_a_frame_above_the_bound_is_refused_unread_and_the_next_one_answered(device: Device) -> None:
     channel = process_of(device)._child._channel
     channel.sendall((MAX_ELEMENT_FRAME_BYTES + 1).to_bytes(4, "big"))
-    reply = receive_frame(channel)
+    reply = receive_frame(channel, MAX_ELEMENT_FRAME_BYTES)
     assert reply is not None
     with pytest.raises(TooLarge) as refused:
         value_of(reply)

@@ -22,13 +22,15 @@ class ElementProcess:
     """A `SecureElement` in a process that this one started. One that has died answers Unreachable until reopened."""
 
     MODULE: ClassVar[str] = "wallet.element.server"
+    ARGUMENTS: ClassVar[tuple[str, ...]] = ()
+    """What its process is told beside the path of its storage."""
 
-    def __init__(self, path: Path, *arguments: str) -> None:
+    def __init__(self, path: Path) -> None:
         self.public_key = b""
         self._child = ChildProcess(
             "the secure element",
             self.MODULE,
-            (str(path.resolve()), *arguments),
+            (str(path.resolve()), *self.ARGUMENTS),
             answer_s=ELEMENT_ANSWER_S,
             max_bytes=MAX_ELEMENT_FRAME_BYTES,
         )

@@ -5,7 +5,6 @@ A frame holds one request or answer (`cbdc.formats.calls`) of at most `MAX_ELEME
 
 from __future__ import annotations
 
-import socket
 from typing import Any, Final
 
 from cbdc.errors import Malformed, TengeError
@@ -23,16 +22,8 @@ from cbdc.limits import (
     MAX_MESSAGE_BYTES,
     MAX_PIN_BYTES,
 )
-from cbdc.service import stream
-from cbdc.service.stream import HEAD_BYTES, send_frame, skip
 
-__all__ = ["HEAD_BYTES", "answer", "read_answer", "read_request", "receive_frame", "refusal", "send_frame", "skip"]
-
-
-def receive_frame(channel: socket.socket) -> bytes | None:
-    """The next frame's body, or None at the end of the stream. Raises what `stream.receive_frame` does."""
-    return stream.receive_frame(channel, MAX_ELEMENT_FRAME_BYTES)
-
+__all__ = ["answer", "read_answer", "read_request", "refusal"]
 
 # --- requests ----------------------------------------------------------------------------------
 

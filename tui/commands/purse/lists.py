@@ -6,9 +6,9 @@ from cbdc.errors import TooLarge
 from cbdc.limits import MAX_PASSED_LIST_BYTES
 from tui.clock import At
 from tui.commands.purse.hands import hand_out
-from tui.commands.purse.session import Force, Out, Source, WalletPath, opened
+from tui.commands.purse.session import Force, Out, Source, WalletPath, opened, opened_with
 from tui.output import Json, out, print_json
-from tui.payloads import check_free, read_payload
+from tui.payloads import check_free
 
 
 def list_(wallet: WalletPath, to: Out = None, force: Force = False, at: At = None, as_json: Json = False) -> None:
@@ -31,8 +31,8 @@ def hear(wallet: WalletPath, trust_list: Source, at: At = None, as_json: Json = 
     Examples:
         tenge purse hear ./aigerim list.kzt
     """
-    with opened(wallet, at, as_json) as customer:
-        is_news = customer.purse.hear(read_payload(trust_list))
+    with opened_with(wallet, trust_list, "a trust list", at, as_json) as (customer, raw):
+        is_news = customer.purse.hear(raw)
         if as_json:
             print_json({"ok": True, "news": is_news, "time_s": customer.purse.trust_list.time_s})
         else:

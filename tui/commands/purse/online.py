@@ -113,8 +113,9 @@ def show_standing(stands: Standing) -> None:
         out.print(f"[bold red]The account owes {show_tenge(stands.owed_tiyn)}[/] for a fork; `purse repay` pays it.")
     if stands.is_revoked:
         out.print(
-            "[bold red]The purse is revoked[/]: it neither pays nor loads. What it holds is not its own to unload: it "
-            "answers for what the account owes, and the rest returns online at its last deadline.",
+            "[bold red]The purse is revoked[/]: whoever has heard of it takes none of its payments, and it is not "
+            "loaded. What it holds is not its own to unload: it answers for what the account owes; the rest returns "
+            "online at its last deadline.",
             soft_wrap=True,
         )
 

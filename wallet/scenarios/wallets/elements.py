@@ -43,35 +43,15 @@ class SeededElements:
         return SimulatedElement.open(path, pin)
 
 
-class SeededElementProcess(ElementProcess):
-    """An element in a process of its own, started with the seed and the name of its numbers."""
+def seeded_element_processes(random: SeededRandom) -> type[ElementProcess]:
+    """Makes and opens elements in processes of their own, each told the seed and the name of its numbers; ``random``
+    is their wallet's chance."""
 
-    MODULE: ClassVar[str] = "wallet.scenarios.wallets.elements"
+    class SeededElementProcess(ElementProcess):
+        MODULE: ClassVar[str] = "wallet.scenarios.wallets.elements"
+        ARGUMENTS: ClassVar[tuple[str, ...]] = (str(random.seed), _element_chance(random.name))
 
-
-class SeededElementProcesses:
-    """Makes and opens elements in processes of their own; ``random`` is their wallet's chance."""
-
-    def __init__(self, random: SeededRandom) -> None:
-        self._arguments = (str(random.seed), _element_chance(random.name))
-
-    def create(
-        self,
-        path: Path,
-        pin: str,
-        network: bytes,
-        *,
-        cost: KdfCost | None = None,
-        random: Callable[[int], bytes] = os.urandom,  # noqa: ARG002 - an element has numbers of its own
-    ) -> SeededElementProcess:
-        element = SeededElementProcess(path, *self._arguments)
-        element.unlock("create", pin.encode(), network, None if cost is None else cost.fields())
-        return element
-
-    def open(self, path: Path, pin: str) -> SeededElementProcess:
-        element = SeededElementProcess(path, *self._arguments)
-        element.unlock("open", pin.encode())
-        return element
+    return SeededElementProcess
 
 
 def main() -> int:

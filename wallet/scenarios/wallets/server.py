@@ -16,7 +16,7 @@ from cbdc.service.stream import serve_parent
 from wallet.port import Switch
 from wallet.remote import RemotePort
 from wallet.scenarios.chance import ManualClock, SeededRandom
-from wallet.scenarios.wallets.elements import SeededElementProcesses
+from wallet.scenarios.wallets.elements import seeded_element_processes
 from wallet.scenarios.wallets.local import LocalWallet
 from wallet.scenarios.wallets.wire import ALL_CALLS, FRAME_BYTES, LIFE_CALLS, WALLET_CALLS
 
@@ -47,12 +47,12 @@ class WalletSession:
     def _create(self, directory: str, network: bytes, seed: int, chance: str, ledger: str) -> None:
         random = SeededRandom(seed, chance)
         port = self._port_to(ledger, network)
-        self._wallet = LocalWallet.create(Path(directory), network, self._clock, port, SeededElementProcesses, random)
+        self._wallet = LocalWallet.create(Path(directory), network, self._clock, port, seeded_element_processes, random)
 
     def _open(self, directory: str, network: bytes, seed: int, chance: str, ledger: str) -> None:
         random = SeededRandom(seed, chance)
         port = self._port_to(ledger, network)
-        self._wallet = LocalWallet.open(Path(directory), self._clock, port, SeededElementProcesses, random)
+        self._wallet = LocalWallet.open(Path(directory), self._clock, port, seeded_element_processes, random)
 
     def _port_to(self, ledger: str, network: bytes) -> Any:
         remote = RemotePort(Path(ledger), network)
