@@ -20,6 +20,9 @@ MAX_CBOR_DEPTH: Final = 12
 MAX_SEALED_BYTES: Final = 1024
 """A memo under HPKE; a log entry should not become a file store."""
 
+MAX_REQUEST_BYTES: Final = 8 * 1024
+"""A payee's request for an online payment: `MAX_INVOICE_LINES` lines with the longest categories."""
+
 MAX_DOCUMENT_BYTES: Final = 512
 """A load or sync certificate: small enough to travel with a payment."""
 
@@ -117,6 +120,29 @@ MAX_CONDITION_LIST: Final = 256
 MAX_DEFINITION_BYTES: Final = 32 * 1024
 """One purpose, encoded: the depth, nodes and lists above would allow nearly a megabyte, and every wallet keeps every
 purpose. This is a thousand merchants by name; more of them are what categories and regions are for."""
+
+MAX_PERIOD_DAYS: Final = 366
+"""The longest window of a limit per period."""
+
+MAX_PERIOD_SPENDS: Final = 400
+"""Payments that the ledger remembers of one payer in one purpose: one a day for the longest window. Beyond that the two
+oldest count as one at the later time, which can only hold back for longer."""
+
+MAX_WAITING_DAYS: Final = 366
+"""How long a payment may wait for approval or evidence: a season's harvest."""
+
+MAX_MARK_HOPS: Final = 100
+"""Payments that a mark may last: far above any chain of contractors."""
+
+MAX_SPLIT_PARTS: Final = 1_000_000
+"""Parts into which a rule may divide a payment: six digits express any tax rate."""
+
+MAX_FACT_CHARS: Final = 48
+MAX_FACTS: Final = 64
+"""Facts that one oracle states about one payment or wallet: a record stays below 4 KB."""
+
+MAX_ALLOWANCES: Final = 4
+"""Purposes for which one purse may pay what would need the ledger: each is 40 bytes of a certificate in a QR code."""
 
 # --- devices -----------------------------------------------------------------------------------
 

@@ -120,6 +120,7 @@ def check(bundle: PaymentBundle, invoice_of: Callable[[bytes], Invoice | None], 
     know.check_trust_list_fresh()
     evidence = _evidence(bundle, know)  # 1, 2
     payer, invoice = _own_invoice(evidence, know, invoice_of)  # 3
+    _check_lines(evidence, invoice)
     accepted = _accepted(evidence, payer, know)  # 4 to 6
     if accepted.amount_tiyn != invoice.amount_tiyn:  # 7
         found, wanted = accepted.amount_tiyn, invoice.amount_tiyn
@@ -272,6 +273,13 @@ def _own_invoice(
     if (terms.trust_list_s, terms.ledger_time_s) != (invoice.trust_list_s, invoice.ledger_time_s):
         raise WrongPayee("the payment does not repeat the invoice's times")
     return payer, invoice
+
+
+def _check_lines(evidence: _Evidence, invoice: Invoice) -> None:
+    """What a payment says is bought, if it says so, is what this purse has sold: a purpose may depend on it."""
+    transfer, _ = transfer_of(evidence.messages[-1])
+    if transfer.lines and transfer.lines != invoice.lines:
+        raise WrongPayee("the payment states other goods than the invoice", invoice=invoice.id)
 
 
 def check_deadlines(tokens: Mapping[bytes, OfflineToken], now_s: int) -> None:

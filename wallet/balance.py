@@ -47,6 +47,7 @@ class Balance:
 def balance_of(holdings: Holdings, port: LedgerPort | None) -> Balance:
     """The balance of these holdings; without a ledger there is nothing online to tell of."""
     online = port.tokens_of(holdings.keys) if port else {}
+    waiting_tiyn = _waiting_tiyn(holdings, port)
     held: list[tuple[bytes | None, int]] = [(token.purpose, token.amount_tiyn) for token in online.values()]
     marked: dict[bytes, int] = {}
     for purpose, amount_tiyn in (*held, *holdings.offline.items()):
@@ -55,7 +56,7 @@ def balance_of(holdings: Holdings, port: LedgerPort | None) -> Balance:
     return Balance(
         online_tiyn=sum(amount_tiyn for _, amount_tiyn in held),
         offline_tiyn=holdings.offline_tiyn,
-        pending_tiyn=holdings.pending_tiyn + _unanswered_tiyn(holdings, port),
+        pending_tiyn=holdings.pending_tiyn + _unanswered_tiyn(holdings, port) + waiting_tiyn,
         marked=marked,
         returning_tiyn=_returning_tiyn(holdings, port),
     )
@@ -64,6 +65,13 @@ def balance_of(holdings: Holdings, port: LedgerPort | None) -> Balance:
 def without_device(keys: tuple[bytes, ...], retired: tuple[bytes, ...], purse_key: bytes, port: LedgerPort) -> Holdings:
     """What is left to the owner of a device that is gone: the purse as the ledger knows it."""
     return Holdings(keys, totals(port.offline_of([purse_key]).values()), 0, (), retired)
+
+
+def _waiting_tiyn(holdings: Holdings, port: LedgerPort | None) -> int:
+    """What these keys have paid and waits for approval or evidence: signed away, and perhaps to return."""
+    own = set(holdings.keys)
+    found = port.waiting().values() if port else ()
+    return sum(output[2] for waiting in found if waiting.signer in own for output in waiting.outputs)
 
 
 def _returning_tiyn(holdings: Holdings, port: LedgerPort | None) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from cbdc.errors import CertificateRevoked, NotEnrolled
@@ -119,6 +120,21 @@ class BankDesk:
                 self.revoke(port, retired, reference)
         customer.install_purse(purse, port.trust_list())
         return purse
+
+    def renew_purse(self, port: LedgerPort, customer: Returning, allowances: Mapping[bytes, int]) -> Receipt:
+        """A new certificate for the same purse, with what sponsors allow it to pay without the ledger's memory (tiyn).
+
+        Raises:
+            NotSponsor: a sponsor allows less. NotEnrolled: nobody's customer.
+        """
+        owner, _ = certificates.unverified(port.certificate_bytes(customer.online_key), self.network)
+        known = _Customer(owner.subject, owner.holder, owner.merchant, owner.tier)
+        limits = replace(_purse_limits(port.policy()), allowances=tuple(sorted(allowances.items())))
+        now_s = port.ledger_time_s()
+        purse = self._certify(known, now_s, customer.purse_key, limits, owner.key)
+        receipt = self._do(port, Kind.ENROL, Enrol((purse,)))
+        customer.install_purse(purse, port.trust_list())
+        return receipt
 
     def _certify(
         self,

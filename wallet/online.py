@@ -4,31 +4,32 @@ from __future__ import annotations
 
 from typing import Final
 
-from cbdc.errors import (
-    TengeError,
-    WrongPayee,
-)
-from cbdc.formats import certificates
+from cbdc.errors import NotEnrolled, TengeError, WrongPayee
+from cbdc.formats import certificates, requests
 from cbdc.formats.certificates import Certificate
 from cbdc.formats.ed25519 import SigningKey
 from cbdc.formats.kinds import Kind
 from cbdc.formats.tokens import Output, outpoint
 from cbdc.log.receipts import Receipt
-from cbdc.messages.bodies import Grant, Repay, Transfer
+from cbdc.messages.bodies import Repay, Transfer
 from cbdc.messages.message import build, decode
 from cbdc.offline.documents import TrustList
-from cbdc.purposes.definition import Definition
+from cbdc.purposes.conditions import Payment
 from cbdc.purposes.marks import payment_facts
 from cbdc.state.records import Token
 from wallet.history import HistoryItem
 from wallet.keys import KeyChain
+from wallet.plan import Plan, plan_of
 from wallet.port import LedgerPort
 from wallet.sealing import seal, unseal
-from wallet.selection import Coin, pick, split_by_purpose
+from wallet.selection import Coin, pick
 from wallet.vault import Vault
 
 VALID_FOR_S: Final = 600
 """An online message is meant for ten minutes; a lost one does not surprise anybody next week."""
+
+WAIT_FOR_S: Final = 14 * 86_400
+"""How long a payment waits for approval or evidence unless its payer says else; then its value is free again."""
 
 GAP_LIMIT: Final = 20
 """Keys without a certificate after which a restore stops looking."""
@@ -109,34 +110,87 @@ class OnlineWallet:
         *,
         purpose: bytes | None = None,
         memo: str = "",
+        request: bytes | None = None,
+        wait_s: int = WAIT_FOR_S,
     ) -> Receipt:
         """Pay an online key; the receipt is verified before it is returned.
+
+        ``request`` is the payee's own word on what is bought (`PurposeWallet.request`), for purposes that depend on it.
+        What needs approval or evidence waits for it, at most ``wait_s`` seconds: `PurposeWallet.waiting` shows it.
 
         Raises:
             InsufficientFunds, PurposeRefused and every other refusal of the ledger.
         """
-        tokens = port.tokens_of([key.public for key in self.keys()])
+        tokens = self._tokens_to_pay(port)
         coins = coins_of(tokens)
-        now_s = port.ledger_time_s()
-        payee_certificate = _certificate_or_none(port, payee, self.network)
-        account = payee_certificate.account if payee_certificate else payee.hex()
-        facts = payment_facts(self.certificate(port).account, account, payee_certificate, amount_tiyn, now_s)
-        shares = split_by_purpose(amount_tiyn, coins, port.purposes(), facts, purpose)
-        chosen = pick(shares, coins, payee, self.key.public)
+        plan = self.plan(port, payee, amount_tiyn, purpose=purpose, request=request, coins=coins)
+        split_off = self._split_off(port, plan)
+        chosen = pick(plan.shares, coins, payee, self.key.public, split_off=split_off)
         sealed = seal(memo, payee, self.network) if memo else None
-        body = Transfer(chosen.inputs, chosen.outputs, now_s + VALID_FOR_S, sealed)
-        raw = build(Kind.TRANSFER, body, self._owners(tokens, chosen.inputs), self.network)
-        return self.submit(port, raw, "paid", -amount_tiyn, account, memo)
+        until_s = port.ledger_time_s() + (wait_s if plan.waits else VALID_FOR_S)
+        stated = request if plan.states_lines else None
+        lines = () if stated is None else requests.read(stated, self.network).lines
+        body = Transfer(chosen.inputs, chosen.outputs, until_s, sealed, None, lines, stated)
+        raw = build(Kind.TRANSFER, body, self.owners(tokens, chosen.inputs), self.network)
+        what = "waiting" if plan.waits else "paid"
+        return self.submit(port, raw, what, -amount_tiyn, plan.payee, memo)
 
-    def grant(self, port: LedgerPort, payee: bytes, amount_tiyn: int, purpose: bytes) -> Receipt:
-        """Hand marked money out of the sponsor's own free tokens."""
-        tokens = {name: t for name, t in port.tokens_of([self.key.public]).items() if t.purpose is None}
-        chosen = pick({None: amount_tiyn}, coins_of(tokens), payee, self.key.public)
-        first, *change = chosen.outputs
-        outputs = (Output(first.owner, first.amount_tiyn, purpose), *change)
-        body = Grant(chosen.inputs, outputs, port.ledger_time_s() + VALID_FOR_S, purpose)
-        raw = build(Kind.GRANT, body, [self.key], self.network)
-        return self.submit(port, raw, "granted", -amount_tiyn, payee.hex())
+    def _tokens_to_pay(self, port: LedgerPort) -> dict[bytes, Token]:
+        """All free tokens, and of marked ones those of one key: the ledger takes those of several not together."""
+        tokens = port.tokens_of([key.public for key in self.keys()])
+        marked_tiyn: dict[bytes, int] = {}
+        for token in tokens.values():
+            if token.purpose is not None:
+                marked_tiyn[token.owner] = marked_tiyn.get(token.owner, 0) + token.amount_tiyn
+        if len(marked_tiyn) < 2:
+            return tokens
+        chosen = max(marked_tiyn, key=lambda owner: (marked_tiyn[owner], owner))
+        return {name: token for name, token in tokens.items() if token.purpose is None or token.owner == chosen}
+
+    def plan(
+        self,
+        port: LedgerPort,
+        payee: bytes,
+        amount_tiyn: int,
+        *,
+        purpose: bytes | None = None,
+        request: bytes | None = None,
+        coins: list[Coin] | None = None,
+    ) -> Plan:
+        """How a payment would divide, and what it would wait for; nothing is signed. Arguments and errors as `pay`."""
+        asked = None if request is None else requests.read(request, self.network)
+        if asked is not None and (asked.payee, asked.amount_tiyn) != (payee, amount_tiyn):
+            raise WrongPayee("the request asks for another payment", wanted=asked.payee, amount_tiyn=asked.amount_tiyn)
+        certificate = _certificate_or_none(port, payee, self.network)
+        account = certificate.account if certificate else payee.hex()
+        payer, now_s = self.certificate(port).account, port.ledger_time_s()
+
+        def facts_of(mark: bytes) -> Payment:
+            return payment_facts(
+                payer,
+                account,
+                certificate,
+                amount_tiyn,
+                now_s,
+                lines=asked.lines if asked else (),
+                memory=port.purpose_memory(mark, payer, account),
+            )
+
+        held = coins if coins is not None else coins_of(self._tokens_to_pay(port))
+        return plan_of(account, amount_tiyn, held, port.purposes(), facts_of, purpose)
+
+    def _split_off(self, port: LedgerPort, plan: Plan) -> dict[bytes, Output]:
+        """What rules split off, by purpose. Raises NotEnrolled: nobody there can be paid."""
+        outputs = {}
+        for part in plan.parts:
+            if part.purpose is None or part.definition is None or part.definition.split is None or not part.split_tiyn:
+                continue
+            to = part.definition.split.to
+            keys = port.keys_of(to)
+            if not keys:
+                raise NotEnrolled("the account that a part goes to has no key", account=to)
+            outputs[part.purpose] = Output(keys[0], part.split_tiyn, part.purpose)
+        return outputs
 
     def repay(self, port: LedgerPort, purse_key: bytes, amount_tiyn: int) -> Receipt:
         """Pay towards what a purse (by its key) owes for its forks, out of free tokens.
@@ -148,14 +202,8 @@ class OnlineWallet:
         chosen = pick({None: amount_tiyn}, coins_of(tokens), purse_key, self.key.public)
         change = tuple(output for output in chosen.outputs if output.owner == self.key.public)
         body = Repay(chosen.inputs, change, port.ledger_time_s() + VALID_FOR_S, purse_key, amount_tiyn)
-        raw = build(Kind.REPAY, body, self._owners(tokens, chosen.inputs), self.network)
+        raw = build(Kind.REPAY, body, self.owners(tokens, chosen.inputs), self.network)
         return self.submit(port, raw, "repaid", -amount_tiyn, "debt")
-
-    def define_purpose(self, port: LedgerPort, definition: Definition) -> bytes:
-        """Enter a purpose that this wallet sponsors; its id."""
-        raw = build(Kind.PURPOSE, definition, [self.key], self.network)
-        self.submit(port, raw, "purpose", 0, definition.name)
-        return decode(raw, self.network).id
 
     def read_memo(self, message: bytes) -> str:
         """The memo of a transfer to one of this wallet's keys; "" if it has none.
@@ -195,7 +243,8 @@ class OnlineWallet:
         """(message bytes, receipt) of everything this wallet submitted."""
         return [(raw, Receipt.decode(data)) for _, (raw, data) in self.vault.items("receipt")]
 
-    def _owners(self, tokens: dict[bytes, Token], inputs: tuple[bytes, ...]) -> list[SigningKey]:
+    def owners(self, tokens: dict[bytes, Token], inputs: tuple[bytes, ...]) -> list[SigningKey]:
+        """This wallet's keys that own these inputs."""
         owners = {tokens[name].owner for name in inputs}
         return [key for key in self.keys() if key.public in owners]
 

@@ -8,10 +8,12 @@ from typing import Protocol
 from cbdc.errors import Unreachable
 from cbdc.log.receipts import Receipt
 from cbdc.policy import Policy
+from cbdc.purposes.conditions import Memory
 from cbdc.purposes.definition import Definition
 from cbdc.service.ledger import Identity, Ledger
+from cbdc.service.purpose_queries import Refundable
 from cbdc.service.queries import Queries
-from cbdc.state.records import OfflineToken, Token
+from cbdc.state.records import OfflineToken, Token, Waiting
 
 
 class LedgerPort(Protocol):
@@ -67,6 +69,24 @@ class LedgerPort(Protocol):
     def debt_tiyn(self, account: str) -> int:
         """What the purses of an account (``bank/subject``) owe for their forks."""
 
+    def purpose_memory(self, purpose: bytes, payer: str, payee: str) -> Memory:
+        """What the ledger remembers that a new payment's conditions would be judged by; accounts."""
+
+    def waiting(self) -> dict[bytes, Waiting]:
+        """All payments that wait for approval or evidence, or have lapsed, by id."""
+
+    def waiting_payment(self, payment_id: bytes) -> Waiting | None:
+        """One of these; None once it went through."""
+
+    def approvers_of(self, payment_id: bytes) -> tuple[str, ...]:
+        """Whose approval a waiting payment's purposes ask for."""
+
+    def refundable(self, payment_id: bytes) -> tuple[Refundable, ...]:
+        """What a payment of marked tokens brought, for each payee and purpose."""
+
+    def keys_of(self, account: str) -> tuple[bytes, ...]:
+        """The wallet keys of an account that are in force, the latest certified first."""
+
     def ledger_time_s(self) -> int:
         """Ledger time now."""
 
@@ -90,6 +110,12 @@ class QueriesPort:
         self.claims_tiyn = queries.claims_tiyn
         self.seized_tiyn = queries.seized_tiyn
         self.debt_tiyn = queries.debt_tiyn
+        self.purpose_memory = queries.purpose_memory
+        self.waiting = queries.waiting
+        self.waiting_payment = queries.waiting_payment
+        self.approvers_of = queries.approvers_of
+        self.refundable = queries.refundable
+        self.keys_of = queries.keys_of
         self.ledger_time_s = queries.ledger_time_s
 
 

@@ -17,13 +17,12 @@ from cbdc.formats import cbor, certificates, cose
 from cbdc.formats.certificates import Certificate
 from cbdc.formats.hashing import HASH_BYTES, tagged
 from cbdc.formats.kinds import Kind
+from cbdc.formats.lines import Line, lines_from_cbor, lines_to_cbor
 from cbdc.limits import (
     MAX_AMOUNT_TIYN,
     MAX_ANCESTRY,
     MAX_CERTIFICATE_BYTES,
     MAX_INFLATED_BYTES,
-    MAX_INVOICE_LINES,
-    MAX_NAME_CHARS,
     MAX_PAYLOAD_TEXT_CHARS,
 )
 from cbdc.messages.bodies import NONCE_BYTES
@@ -32,14 +31,6 @@ PREFIX: Final = "KZT1:"
 
 _PACKING_SLACK_BYTES: Final = 256
 """By how much the same message may pack worse with another signature in it, generously."""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of an invoice: an item's category code and its price in tiyn."""
-
-    category: str
-    amount_tiyn: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +104,8 @@ def invoice_payload(
     lines: tuple[Line, ...] = (),
 ) -> bytes:
     """What the payee's element signs as an invoice."""
-    items = [[line.category, line.amount_tiyn] for line in lines]
-    return cbor.encode([amount_tiyn, certificate, nonce, headroom_tiyn, trust_list_s, ledger_time_s, items])
+    fields = [amount_tiyn, certificate, nonce, headroom_tiyn, trust_list_s, ledger_time_s]
+    return cbor.encode([*fields, lines_to_cbor(lines)])
 
 
 def read_invoice(raw: bytes, network: bytes) -> Invoice:
@@ -141,7 +132,7 @@ def read_invoice(raw: bytes, network: bytes) -> Invoice:
         headroom_tiyn=cbor.unsigned(headroom, "headroom", MAX_AMOUNT_TIYN),
         trust_list_s=cbor.time_s(trust_list, "trust list time"),
         ledger_time_s=cbor.time_s(time, "ledger time"),
-        lines=tuple(_line(item) for item in cbor.array_up_to(items, "lines", MAX_INVOICE_LINES)),
+        lines=lines_from_cbor(items),
         id=invoice_id(payload),
         raw=raw,
     )
@@ -150,13 +141,6 @@ def read_invoice(raw: bytes, network: bytes) -> Invoice:
 def invoice_id(payload: bytes) -> bytes:
     """The id that a payment names: the hash of the invoice's payload."""
     return tagged("invoice", payload)
-
-
-def _line(item: cbor.Value) -> Line:
-    category, amount = cbor.array(item, "line", 2)
-    return Line(
-        cbor.text_up_to(category, "category", MAX_NAME_CHARS), cbor.unsigned(amount, "line amount", MAX_AMOUNT_TIYN)
-    )
 
 
 # --- receipt -----------------------------------------------------------------------------------

@@ -26,19 +26,21 @@ from cbdc.errors import (
 )
 from cbdc.formats import cbor, cose
 from cbdc.formats.kinds import Kind
+from cbdc.formats.lines import Line
 from cbdc.formats.tokens import Output, outpoint
 from cbdc.limits import FEW_COINS, MAX_AHEAD_S
 from cbdc.messages.bodies import NONCE_BYTES, OfflineTerms, Transfer
 from cbdc.messages.message import decode, message_id
 from cbdc.offline.judge import Parties
-from cbdc.purposes.marks import payment_facts
+from cbdc.purposes.conditions import Payment
+from cbdc.purposes.marks import merged, payment_facts
 from cbdc.state.records import OfflineToken
 from wallet import acceptance
 from wallet.acceptance import Accepted, Knowledge
 from wallet.ancestry import Ancestry
+from wallet.plan import Plan, plan_of
 from wallet.protocol import (
     Invoice,
-    Line,
     PaymentBundle,
     invoice_id,
     invoice_payload,
@@ -48,7 +50,7 @@ from wallet.protocol import (
 )
 from wallet.purse_store import Received, Sent
 from wallet.release import OFFLINE_VALID_FOR_S, ReleasingPurse
-from wallet.selection import Coin, Selection, largest_of_each, pick, split_by_purpose
+from wallet.selection import Coin, Selection, largest_of_each, pick
 from wallet.states import Event, Holding, Status, next_payee_state, next_payer_state
 
 log = logging.getLogger(__name__)
@@ -160,28 +162,61 @@ class Purse(ReleasingPurse):
 
     def _compose(self, invoice: Invoice, know: Knowledge, purpose: bytes | None) -> tuple[tuple[bytes, ...], bytes]:
         """The transfer's inputs and payload, judged here exactly as the payee will."""
-        stored = self.tokens()
-        held = {name: token for name, token in stored.items() if not self.element.has_spent(name)}
-        now_s = max(know.clock_s, know.ledger_time_s, invoice.ledger_time_s)
-        usable = {name: token for name, token in held.items() if token.spend_until_s >= now_s}
+        held = self._unsigned()
+        usable = self._usable(held, invoice, know)
         payer, payee = know.certificate, invoice.certificate
-        facts = payment_facts(payer.account, payee.account, payee, invoice.amount_tiyn, invoice.ledger_time_s)
-        definitions = self.definitions()
         too_large: TooLarge | None = None
         for coins, lightest_first in self._offers(usable):
             try:
-                shares = split_by_purpose(invoice.amount_tiyn, coins, definitions, facts, purpose)
-                chosen = pick(shares, coins, payee.key, payer.key, lightest_first=lightest_first)
-                return chosen.inputs, self._payload(chosen, usable, invoice, know)
+                plan = self._plan(invoice, know, coins, purpose)
+                chosen = pick(plan.shares, coins, payee.key, payer.key, lightest_first=lightest_first)
+                lines = plan.lines_to_state(invoice.lines)
+                return chosen.inputs, self._payload(chosen, usable, invoice, know, lines)
             except TooLarge as error:
                 too_large = too_large or error
             except InsufficientFunds:
                 if too_large is not None:
                     continue  # there is enough, but not in coins that fit together
-                acceptance.check_deadlines(held, now_s)
-                self._check_accounted_for(stored.keys() - held.keys())
+                acceptance.check_deadlines(held, max(know.clock_s, know.ledger_time_s, invoice.ledger_time_s))
+                self._check_accounted_for(self.tokens().keys() - held.keys())
                 raise
         raise too_large or TooLarge("no coins fit together")
+
+    def plan(self, invoice_raw: bytes, purpose: bytes | None = None) -> Plan:
+        """How the payment of an invoice would divide; nothing is signed.
+
+        Raises:
+            TengeError: which guard would refuse.
+        """
+        invoice, know = read_invoice(invoice_raw, self.network), self.knowledge()
+        self._check_invoice(invoice, know)
+        usable = self._usable(self._unsigned(), invoice, know)
+        return self._plan(invoice, know, next(self._offers(usable))[0], purpose)
+
+    def _plan(self, invoice: Invoice, know: Knowledge, coins: list[Coin], purpose: bytes | None) -> Plan:
+        payer, payee = know.certificate, invoice.certificate
+
+        def facts_of(mark: bytes) -> Payment:
+            return payment_facts(
+                payer.account,
+                payee.account,
+                payee,
+                invoice.amount_tiyn,
+                invoice.ledger_time_s,
+                lines=invoice.lines,
+                allowance_tiyn=payer.limits.allowance_tiyn(mark) if payer.limits else None,
+            )
+
+        return plan_of(payee.account, invoice.amount_tiyn, coins, self.definitions(), facts_of, purpose)
+
+    def _unsigned(self) -> dict[bytes, OfflineToken]:
+        """What is held and not signed away."""
+        return {name: token for name, token in self.tokens().items() if not self.element.has_spent(name)}
+
+    @staticmethod
+    def _usable(held: dict[bytes, OfflineToken], invoice: Invoice, know: Knowledge) -> dict[bytes, OfflineToken]:
+        now_s = max(know.clock_s, know.ledger_time_s, invoice.ledger_time_s)
+        return {name: token for name, token in held.items() if token.spend_until_s >= now_s}
 
     def _offers(self, usable: dict[bytes, OfflineToken]) -> Iterator[tuple[list[Coin], bool]]:
         """Coins to choose from, and whether those with little behind them come first: one try after the other, until
@@ -194,7 +229,12 @@ class Purse(ReleasingPurse):
             yield some, True
 
     def _payload(
-        self, chosen: Selection, usable: dict[bytes, OfflineToken], invoice: Invoice, know: Knowledge
+        self,
+        chosen: Selection,
+        usable: dict[bytes, OfflineToken],
+        invoice: Invoice,
+        know: Knowledge,
+        lines: tuple[Line, ...],
     ) -> bytes:
         counter, spends = self.element.counters()
         inputs = [usable[name] for name in chosen.inputs]
@@ -209,7 +249,7 @@ class Purse(ReleasingPurse):
             ledger_time_s=invoice.ledger_time_s,
         )
         valid_until_s = invoice.ledger_time_s + OFFLINE_VALID_FOR_S
-        transfer = Transfer(chosen.inputs, chosen.outputs, valid_until_s, None, terms)
+        transfer = Transfer(chosen.inputs, chosen.outputs, valid_until_s, None, terms, lines)
         self._check_own(transfer, inputs, Parties(know.certificate, invoice.certificate), know)
         payload = cbor.encode(transfer.to_cbor())
         self.check_fits(payload, chosen.inputs)
@@ -326,6 +366,7 @@ class Purse(ReleasingPurse):
 def _change(output: Output, spent: Iterable[OfflineToken]) -> OfflineToken:
     """What of the tokens that a payment spends stays with its payer."""
     inputs = list(spent)
+    mark = merged(inputs).get(output.purpose) if output.purpose is not None else None
     return OfflineToken(
         owner=output.owner,
         amount_tiyn=output.amount_tiyn,
@@ -335,6 +376,7 @@ def _change(output: Output, spent: Iterable[OfflineToken]) -> OfflineToken:
         hops=max(token.hops for token in inputs),
         spenders=[],
         returned=False,
+        left=mark.left if mark else None,
     )
 
 

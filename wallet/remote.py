@@ -14,11 +14,13 @@ from cbdc.formats.calls import read_answer, request
 from cbdc.limits import LEDGER_ANSWER_S, MAX_LEDGER_ANSWER_BYTES
 from cbdc.log.receipts import Receipt
 from cbdc.policy import Policy
+from cbdc.purposes.conditions import Memory
 from cbdc.purposes.definition import Definition
-from cbdc.service.queries import Page
+from cbdc.service.pages import Page
+from cbdc.service.purpose_queries import Refundable
 from cbdc.service.stream import receive_frame, send_frame
 from cbdc.service.wire import LEDGER_CALLS
-from cbdc.state.records import OfflineToken, Token
+from cbdc.state.records import OfflineToken, Token, Waiting
 
 _BETWEEN_TRIES_S = 0.05
 
@@ -69,14 +71,27 @@ class RemotePort:
         return policy
 
     def purposes(self) -> dict[bytes, Definition]:
-        found: dict[bytes, Definition] = {}
-        page = self._page("purposes_after", b"")
-        while page.has_more:
-            if max(page.found) in found:
-                raise Malformed("a page that does not go on behind the last one", call="purposes_after")
-            found |= page.found
-            page = self._page("purposes_after", max(page.found))
-        return found | page.found
+        return self._all_after("purposes_after")
+
+    def waiting(self) -> dict[bytes, Waiting]:
+        return self._all_after("waiting_after")
+
+    def waiting_payment(self, payment_id: bytes) -> Waiting | None:
+        waiting: Waiting | None = self._ask("waiting_payment", payment_id)
+        return waiting
+
+    def purpose_memory(self, purpose: bytes, payer: str, payee: str) -> Memory:
+        memory: Memory = self._ask("purpose_memory", purpose, payer, payee)
+        return memory
+
+    def approvers_of(self, payment_id: bytes) -> tuple[str, ...]:
+        return tuple(self._ask("approvers_of", payment_id))
+
+    def refundable(self, payment_id: bytes) -> tuple[Refundable, ...]:
+        return tuple(self._ask("refundable", payment_id))
+
+    def keys_of(self, account: str) -> tuple[bytes, ...]:
+        return tuple(self._ask("keys_of", account))
 
     def tokens_of(self, owners: Iterable[bytes]) -> dict[bytes, Token]:
         return self._all_of("tokens_after", owners)
@@ -127,6 +142,17 @@ class RemotePort:
             found |= page.found
             left = left[left.index(token.owner) :]
             page = self._page(name, left, last)
+        return found | page.found
+
+    def _all_after(self, name: str) -> dict[bytes, Any]:
+        """All named things: each page goes on behind the last name of the one before."""
+        found: dict[bytes, Any] = {}
+        page = self._page(name, b"")
+        while page.has_more:
+            if max(page.found) in found:
+                raise Malformed("a page that does not go on behind the last one", call=name)
+            found |= page.found
+            page = self._page(name, max(page.found))
         return found | page.found
 
     def _page(self, name: str, *arguments: Any) -> Page[Any]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 from cbdc.amounts import format_tenge
 from cbdc.errors import InsufficientFunds, PurposeRefused, TengeError
 from cbdc.formats.tokens import Output
-from cbdc.purposes.conditions import All, Any, Condition, Not, Payment, PerPayment
+from cbdc.purposes.conditions import Condition, Items, Payment, PerPayment, PerPeriod, every
 from cbdc.purposes.definition import Definition
+
+_NOTHING: Final[Mapping[bytes, Output]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +38,13 @@ def split_by_purpose(
     amount_tiyn: int,
     coins: Iterable[Coin],
     definitions: Mapping[bytes, Definition],
-    facts: Payment,
+    facts_of: Callable[[bytes], Payment],
     purpose: bytes | None = None,
 ) -> dict[bytes | None, int]:
     """How much (tiyn) of which purpose's tokens pays ``amount_tiyn``; None is free money.
 
-    With ``purpose`` the whole amount is paid in that purpose's tokens.
+    ``facts_of(purpose)`` states the payment as its conditions will see it, but for the amount. With ``purpose`` the
+    whole amount is paid in that purpose's tokens. What only has to wait for approval or evidence counts as allowed.
 
     Raises:
         InsufficientFunds: there is not enough that may be spent there.
@@ -53,14 +57,15 @@ def split_by_purpose(
         definition = definitions.get(purpose)
         if definition is None:
             raise PurposeRefused("no such purpose", purpose=purpose)
+        facts = facts_of(purpose)
         definition.check_open(facts.time_s)
-        definition.check(replace(facts, amount_tiyn=amount_tiyn))
+        definition.check(shares_of(definition, facts, amount_tiyn))
         _check_enough(held.get(purpose, 0), amount_tiyn)
         return {purpose: amount_tiyn}
     shares: dict[bytes | None, int] = {}
     left_tiyn = amount_tiyn
     for mark in _most_restricted_first(held, definitions):
-        share_tiyn = _most_allowed(definitions[mark], min(held[mark], left_tiyn), facts)
+        share_tiyn = _most_allowed(definitions[mark], min(held[mark], left_tiyn), facts_of(mark))
         if share_tiyn:
             shares[mark] = share_tiyn
             left_tiyn -= share_tiyn
@@ -70,6 +75,17 @@ def split_by_purpose(
     return shares
 
 
+def shares_of(definition: Definition, facts: Payment, amount_tiyn: int) -> list[Payment]:
+    """The payments that paying an amount of a purpose comes to: one, or two where its rule splits a part off."""
+    split = definition.split
+    off_tiyn = split.share_tiyn(amount_tiyn) if split and facts.payee != split.to else 0
+    to_payee = replace(facts, amount_tiyn=amount_tiyn - off_tiyn, others_tiyn=facts.others_tiyn + off_tiyn)
+    if split is None or not off_tiyn:
+        return [to_payee]
+    rest_tiyn = facts.others_tiyn + amount_tiyn - off_tiyn
+    return [to_payee, replace(facts, payee=split.to, amount_tiyn=off_tiyn, others_tiyn=rest_tiyn)]
+
+
 def pick(
     shares: Mapping[bytes | None, int],
     coins: Iterable[Coin],
@@ -77,8 +93,11 @@ def pick(
     change_to: bytes,
     *,
     lightest_first: bool = False,
+    split_off: Mapping[bytes, Output] = _NOTHING,
 ) -> Selection:
     """Tokens and outputs for these shares: one output to the payee and one change for each purpose.
+
+    ``split_off`` is, by purpose, what of the share goes elsewhere.
 
     A purpose's share comes from the smallest single token that covers it, or from its largest ones; with
     ``lightest_first`` from those that need the least proof.
@@ -96,7 +115,10 @@ def pick(
         chosen = cover(sorted(by_purpose.get(purpose, []), key=_size), share_tiyn)
         change_tiyn = sum(coin.amount_tiyn for coin in chosen) - share_tiyn
         inputs.extend(coin.outpoint for coin in chosen)
-        outputs.append(Output(payee, share_tiyn, purpose))
+        off = split_off.get(purpose) if purpose is not None else None
+        outputs.append(Output(payee, share_tiyn - (off.amount_tiyn if off else 0), purpose))
+        if off is not None:
+            outputs.append(off)
         if change_tiyn:
             outputs.append(Output(change_to, change_tiyn, purpose))
     return Selection(tuple(inputs), tuple(outputs))
@@ -154,38 +176,41 @@ def _most_restricted_first(held: Mapping[bytes | None, int], definitions: Mappin
 
 
 def _nodes(condition: Condition) -> int:
-    match condition:
-        case All(inner) | Any(inner):
-            return 1 + sum(map(_nodes, inner))
-        case Not(inner_one):
-            return 1 + _nodes(inner_one)
-        case _:
-            return 1
+    return sum(1 for _ in every(condition))
 
 
 def _most_allowed(definition: Definition, up_to_tiyn: int, facts: Payment) -> int:
-    """The largest share that the conditions allow: all of it, or up to one of their limits per payment."""
-    candidates = {up_to_tiyn, *(limit for limit in _limits(definition.condition) if limit < up_to_tiyn)}
+    """The largest share that the conditions allow: all of it, or up to one of their limits."""
+    limits = {limit for node in every(definition.condition) for limit in _limits(node, facts)}
+    split = definition.split
+    if split is not None:  # a limit binds what the payee gets: try what it is a part of, whichever way it rounds
+        whole = {limit * split.of // (split.of - split.parts) + step for limit in limits for step in (-1, 0, 1)}
+        limits |= whole
+    candidates = {up_to_tiyn, *(limit for limit in limits if 0 < limit < up_to_tiyn)}
     for share_tiyn in sorted(candidates, reverse=True):
-        if share_tiyn and _is_allowed(definition, replace(facts, amount_tiyn=share_tiyn)):
+        if share_tiyn and _is_allowed(definition, facts, share_tiyn):
             return share_tiyn
     return 0
 
 
-def _limits(condition: Condition) -> list[int]:
-    match condition:
-        case All(inner) | Any(inner):
-            return [limit for one in inner for limit in _limits(one)]
+def _limits(node: Condition, facts: Payment) -> tuple[int, ...]:
+    """Amounts at which a condition's answer changes."""
+    match node:
         case PerPayment(limit_tiyn):
-            return [limit_tiyn]
+            return (limit_tiyn,)
+        case PerPeriod(limit_tiyn, _):
+            found = [limit_tiyn - node.spent_tiyn(facts)]
+            return (*found, facts.allowance_tiyn) if facts.allowance_tiyn is not None else tuple(found)
+        case Items():
+            return (node.covered_tiyn(facts),)
         case _:
-            return []
+            return (facts.allowance_tiyn,) if facts.allowance_tiyn is not None else ()
 
 
-def _is_allowed(definition: Definition, facts: Payment) -> bool:
+def _is_allowed(definition: Definition, facts: Payment, share_tiyn: int) -> bool:
     try:
         definition.check_open(facts.time_s)
-        definition.check(facts)
+        definition.check(shares_of(definition, facts, share_tiyn))
     except TengeError:
         return False
     return True

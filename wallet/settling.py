@@ -27,8 +27,8 @@ from cbdc.messages.bodies import Reconcile, Transfer
 from cbdc.messages.message import build, decode
 from wallet.element import SecureElement
 from wallet.history import HistoryItem, offline_items
-from wallet.online import OnlineWallet
 from wallet.port import LedgerPort
+from wallet.purposes import PurposeWallet
 from wallet.purse import Event, Purse, Sent
 from wallet.vault import Vault
 
@@ -46,7 +46,7 @@ def is_unsure(errors: Iterable[TengeError]) -> bool:
     return any(error.code in NO_DECISION for error in errors)
 
 
-class SettlingWallet(OnlineWallet):
+class SettlingWallet(PurposeWallet):
     """An online wallet with a purse beside it, and the evidence that goes from the purse to the ledger."""
 
     def __init__(
@@ -57,7 +57,7 @@ class SettlingWallet(OnlineWallet):
         clock: Callable[[], int],
         random: Callable[[int], bytes] = os.urandom,
     ) -> None:
-        super().__init__(vault, network)
+        super().__init__(vault, network, random)
         self.element = element
         self.purse = Purse(vault, element, network, clock, random)
 
@@ -68,6 +68,9 @@ class SettlingWallet(OnlineWallet):
     def purse_keys(self) -> list[bytes]:
         """The key of the purse in use, then those before it."""
         return [self.element.public_key, *self.retired_keys()]
+
+    def _purse_keys(self) -> set[bytes]:
+        return set(self.purse_keys())
 
     def _offline_items(self) -> list[HistoryItem]:
         return offline_items(self.purse)

@@ -15,9 +15,9 @@ from typing import Final
 from cbdc.errors import Malformed
 from cbdc.formats import cbor, cose
 from cbdc.formats.ed25519 import PUBLIC_KEY_BYTES, SigningKey
-from cbdc.formats.hashing import tagged
+from cbdc.formats.hashing import HASH_BYTES, tagged
 from cbdc.formats.kinds import Kind
-from cbdc.limits import MAX_AMOUNT_TIYN, MAX_CERTIFICATE_BYTES, MAX_NAME_CHARS, MAX_SMALL
+from cbdc.limits import MAX_ALLOWANCES, MAX_AMOUNT_TIYN, MAX_CERTIFICATE_BYTES, MAX_NAME_CHARS, MAX_SMALL
 
 ISS, SUB, EXP, IAT, CNF = 1, 2, 4, 6, 8
 TENGE_CLAIM: Final = -65537
@@ -45,12 +45,21 @@ class Merchant:
 
 @dataclass(frozen=True, slots=True)
 class PurseLimits:
-    """What the secure element enforces and every payee sees: tiyn, tiyn, count, count."""
+    """What the secure element enforces and every payee sees: tiyn, tiyn, count, count.
+
+    ``allowances`` are (purpose id, tiyn), sorted: so much of a purpose's tokens the purse may pay between two syncs
+    although its conditions ask for the ledger's memory.
+    """
 
     holding_tiyn: int
     payment_tiyn: int
     spends: int
     hops: int
+    allowances: tuple[tuple[bytes, int], ...] = ()
+
+    def allowance_tiyn(self, purpose: bytes) -> int | None:
+        """What it may pay of a purpose without the ledger's memory; None if nothing."""
+        return dict(self.allowances).get(purpose)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +107,7 @@ def issue(
         holder.value,
         tier,
         [merchant.bin, merchant.mcc, merchant.kato] if merchant else None,
-        [limits.holding_tiyn, limits.payment_tiyn, limits.spends, limits.hops] if limits else None,
+        _limits_to_cbor(limits) if limits else None,
         online_key,
     ]
     claims: dict[int, cbor.Value] = {ISS: bank, SUB: subject, EXP: expires_s, IAT: issued_s}
@@ -172,14 +181,34 @@ def _merchant(value: cbor.Value) -> Merchant:
     )
 
 
+def _limits_to_cbor(limits: PurseLimits) -> cbor.Value:
+    """Four numbers, and behind them the allowances if there are any."""
+    fields: list[cbor.Value] = [limits.holding_tiyn, limits.payment_tiyn, limits.spends, limits.hops]
+    allowances = [[purpose, amount_tiyn] for purpose, amount_tiyn in limits.allowances]
+    return [*fields, allowances] if allowances else fields
+
+
 def _limits(value: cbor.Value) -> PurseLimits:
-    holding, payment, spends, hops = cbor.array(value, "limits", 4)
+    has_allowances = type(value) is list and len(value) == 5
+    holding, payment, spends, hops, *rest = cbor.array(value, "limits", 5 if has_allowances else 4)
     return PurseLimits(
         cbor.unsigned(holding, "holding", MAX_AMOUNT_TIYN),
         cbor.unsigned(payment, "payment", MAX_AMOUNT_TIYN),
         cbor.unsigned(spends, "spends", MAX_SMALL),
         cbor.unsigned(hops, "hops", MAX_SMALL),
+        _allowances(rest[0]) if rest else (),
     )
+
+
+def _allowances(value: cbor.Value) -> tuple[tuple[bytes, int], ...]:
+    pairs = [cbor.array(item, "allowance", 2) for item in cbor.array_up_to(value, "allowances", MAX_ALLOWANCES)]
+    found = tuple(
+        (cbor.byte_string(purpose, "purpose", HASH_BYTES), cbor.unsigned(amount, "allowance", MAX_AMOUNT_TIYN))
+        for purpose, amount in pairs
+    )
+    if not found or list(dict(found)) != sorted(dict(found)) or len(dict(found)) != len(found):
+        raise Malformed("allowances are at least one, sorted and distinct")
+    return found
 
 
 def _digits(value: cbor.Value, what: str, least: int, most: int) -> str:

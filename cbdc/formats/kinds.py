@@ -26,6 +26,11 @@ class Kind(Enum):
     PURPOSE = "application/tenge-purpose+cbor"
     GRANT = "application/tenge-grant+cbor"
     SWEEP = "application/tenge-sweep+cbor"
+    APPROVE = "application/tenge-approve+cbor"
+    ATTEST = "application/tenge-attest+cbor"
+    ALLOW = "application/tenge-allow+cbor"
+    REFUND = "application/tenge-refund+cbor"
+    RECALL = "application/tenge-recall+cbor"
 
     # what one key says (COSE_Sign1)
     CERTIFICATE = "application/cwt"
@@ -34,6 +39,7 @@ class Kind(Enum):
     TRUST_LIST = "application/tenge-trust-list+cbor"
     INVOICE = "application/tenge-invoice+cbor"
     PAYMENT_RECEIPT = "application/tenge-payment-receipt+cbor"
+    REQUEST = "application/tenge-request+cbor"
     LATE_HEAD = "application/tenge-late-head+cbor"
 
     # members are singletons; the identity hash is much cheaper than the enum's own

@@ -27,6 +27,8 @@ class Role(Enum):
     GOVERNOR = "governor"
     OPERATOR = "operator"
     BANK = "bank"
+    ORACLE = "oracle"
+    APPROVER = "approver"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,4 +127,6 @@ def _subject(subject: x509.Name) -> tuple[str, Role]:
     name = names[0].value
     if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME_CHARS or not name.isascii() or not name.isprintable():
         raise ValueError("the name is a short printable ASCII text")
+    if "/" in name:
+        raise ValueError("a slash stands between a bank and its customer: no name has one")
     return name, Role(units[0].value)

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from cbdc.errors import Malformed
-from cbdc.formats import cbor, certificates, cose, x509
+from cbdc.formats import cbor, certificates, cose, requests, x509
 from cbdc.formats.certificates import Certificate
 from cbdc.formats.compact import Compact
 from cbdc.formats.ed25519 import PUBLIC_KEY_BYTES
 from cbdc.formats.hashing import HASH_BYTES
+from cbdc.formats.lines import Line, lines_from_cbor, lines_to_cbor
 from cbdc.formats.tokens import OUTPOINT_BYTES, Output
 from cbdc.limits import (
     MAX_AMOUNT_TIYN,
@@ -19,11 +20,13 @@ from cbdc.limits import (
     MAX_COUNTER,
     MAX_ENROLMENTS,
     MAX_EVIDENCE,
+    MAX_FACT_CHARS,
     MAX_INPUTS,
     MAX_MESSAGE_BYTES,
     MAX_NAME_CHARS,
     MAX_OUTPUTS,
     MAX_REFERENCE_CHARS,
+    MAX_REQUEST_BYTES,
     MAX_SEALED_BYTES,
     MAX_SWEEP,
     MAX_X509_BYTES,
@@ -90,24 +93,42 @@ class Spend(Compact):
 
 @dataclass(frozen=True, slots=True)
 class Transfer(Spend):
-    """A payment: online, or with ``terms`` made between two purses. ``sealed`` is HPKE for the payee, or None."""
+    """A payment: online, or with ``terms`` made between two purses. ``sealed`` is HPKE for the payee, or None.
+
+    ``lines`` say what is bought. Online they are the payee's word: ``request`` is its signed message, from which they
+    are read. Between purses they stand bare, and the payee compares them with its own invoice.
+    """
 
     sealed: bytes | None = None
     terms: OfflineTerms | None = None
+    lines: tuple[Line, ...] = ()
+    request: bytes | None = None
 
     def to_cbor(self) -> cbor.Value:
-        return [*self._head(), self.sealed, self.terms.to_cbor() if self.terms else None]
+        stated = self.request if self.request is not None else lines_to_cbor(self.lines) or None
+        return [*self._head(), self.sealed, self.terms.to_cbor() if self.terms else None, stated]
 
     @classmethod
     def from_cbor(cls, value: cbor.Value) -> Transfer:
-        inputs, outputs, valid_until, sealed, terms = cbor.array(value, "transfer", 5)
-        return cls(
-            outpoints(inputs, MAX_INPUTS),
-            _outputs(outputs, least=1),
-            cbor.time_s(valid_until, "valid until"),
-            None if sealed is None else cbor.bytes_up_to(sealed, "sealed details", MAX_SEALED_BYTES),
-            None if terms is None else OfflineTerms.from_cbor(terms),
-        )
+        inputs, outputs, valid_until, sealed, terms, stated = cbor.array(value, "transfer", 6)
+        spent, made = outpoints(inputs, MAX_INPUTS), _outputs(outputs, least=1)
+        until_s = cbor.time_s(valid_until, "valid until")
+        details = None if sealed is None else cbor.bytes_up_to(sealed, "sealed details", MAX_SEALED_BYTES)
+        offline = None if terms is None else OfflineTerms.from_cbor(terms)
+        if stated is None:
+            return cls(spent, made, until_s, details, offline)
+        return cls(spent, made, until_s, details, offline, *_stated(stated, is_offline=offline is not None))
+
+
+def _stated(value: cbor.Value, *, is_offline: bool) -> tuple[tuple[Line, ...], bytes | None]:
+    """What a payment says is bought: between purses bare lines, online the payee's signed request."""
+    if is_offline:
+        lines = lines_from_cbor(value)
+        if not lines:
+            raise Malformed("no lines are said by saying nothing")
+        return lines, None
+    request = cbor.bytes_up_to(value, "request", MAX_REQUEST_BYTES)
+    return requests.read(request, b"").lines, request
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +212,115 @@ class Grant(Spend):
     def from_cbor(cls, value: cbor.Value) -> Grant:
         *spend, purpose = cbor.array(value, "grant", 4)
         return cls(*_spend(spend, least=1), cbor.byte_string(purpose, "purpose", HASH_BYTES))
+
+
+@dataclass(frozen=True, slots=True)
+class Refund(Spend):
+    """A merchant gives back what a payment (by its message id) brought its key ``payee`` out of a purpose.
+
+    Outputs of the purpose go to whoever paid. They may be drawn from the merchant's free tokens, or from those of the
+    purpose; what goes to the signers is change.
+    """
+
+    payment: bytes
+    purpose: bytes
+    payee: bytes
+
+    def to_cbor(self) -> cbor.Value:
+        return [*self._head(), self.payment, self.purpose, self.payee]
+
+    @classmethod
+    def from_cbor(cls, value: cbor.Value) -> Refund:
+        *spend, payment, purpose, payee = cbor.array(value, "refund", 6)
+        return cls(
+            *_spend(spend, least=1),
+            cbor.byte_string(payment, "payment id", HASH_BYTES),
+            cbor.byte_string(purpose, "purpose", HASH_BYTES),
+            cbor.byte_string(payee, "payee", PUBLIC_KEY_BYTES),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Approve:
+    """Somebody whom a purpose names approves a payment (by its message id) that waits.
+
+    ``by`` is the signer's account, so that what two of them approve are two messages.
+    """
+
+    payment: bytes
+    by: str
+
+    def to_cbor(self) -> cbor.Value:
+        return [self.payment, self.by]
+
+    @classmethod
+    def from_cbor(cls, value: cbor.Value) -> Approve:
+        payment, by = cbor.array(value, "approval", 2)
+        return cls(cbor.byte_string(payment, "payment id", HASH_BYTES), _account(by))
+
+
+@dataclass(frozen=True, slots=True)
+class Attest:
+    """An oracle, by its name, states a fact about a payment (its message id, 32 bytes) or about an account (a text)."""
+
+    oracle: str
+    fact: str
+    about: bytes | str
+
+    def to_cbor(self) -> cbor.Value:
+        return [self.oracle, self.fact, self.about]
+
+    @classmethod
+    def from_cbor(cls, value: cbor.Value) -> Attest:
+        oracle, fact, about = cbor.array(value, "attestation", 3)
+        return cls(
+            cbor.text_up_to(oracle, "oracle", MAX_NAME_CHARS),
+            cbor.text_up_to(fact, "fact", MAX_FACT_CHARS),
+            cbor.byte_string(about, "payment id", HASH_BYTES) if type(about) is bytes else _account(about),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Allow:
+    """A sponsor lets an account's purses pay so much (tiyn) of a purpose between two syncs without asking the ledger.
+
+    ``nonce``: 16 bytes, so that an old amount can be set again. 0 takes it back for certificates to come.
+    """
+
+    purpose: bytes
+    account: str
+    amount_tiyn: int
+    nonce: bytes
+
+    def to_cbor(self) -> cbor.Value:
+        return [self.purpose, self.account, self.amount_tiyn, self.nonce]
+
+    @classmethod
+    def from_cbor(cls, value: cbor.Value) -> Allow:
+        purpose, account, amount, nonce = cbor.array(value, "allowance", 4)
+        return cls(
+            cbor.byte_string(purpose, "purpose", HASH_BYTES),
+            _account(account),
+            cbor.unsigned(amount, "allowance", MAX_AMOUNT_TIYN),
+            _nonce(nonce),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Sponsor and governor together take unspent tokens of a purpose back, by reference to a court's decision."""
+
+    purpose: bytes
+    outpoints: tuple[bytes, ...]
+    reference: str
+
+    def to_cbor(self) -> cbor.Value:
+        return [self.purpose, list(self.outpoints), self.reference]
+
+    @classmethod
+    def from_cbor(cls, value: cbor.Value) -> Recall:
+        purpose, names, reference = cbor.array(value, "recall", 3)
+        return cls(cbor.byte_string(purpose, "purpose", HASH_BYTES), outpoints(names, MAX_SWEEP), _reference(reference))
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,6 +517,11 @@ def _nothing(value: cbor.Value) -> None:
 
 def _nonce(value: cbor.Value) -> bytes:
     return cbor.byte_string(value, "nonce", NONCE_BYTES)
+
+
+def _account(value: cbor.Value) -> str:
+    """``bank/subject``, or an institution's name."""
+    return cbor.text_up_to(value, "account", 2 * MAX_NAME_CHARS + 1)
 
 
 def _reference(value: cbor.Value) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from cbdc.errors import BadSignature, Malformed
-from cbdc.formats import cbor, cose
+from cbdc.formats import cbor, cose, requests
 from cbdc.formats.certificates import Certificate
 from cbdc.formats.compact import Compact
 from cbdc.formats.ed25519 import SigningKey
@@ -34,6 +34,10 @@ Body: TypeAlias = (
     | bodies.Spend
     | bodies.Reconcile
     | bodies.Sweep
+    | bodies.Approve
+    | bodies.Attest
+    | bodies.Allow
+    | bodies.Recall
     | Definition
 )
 
@@ -55,6 +59,11 @@ _READERS: Final[dict[Kind, Callable[[cbor.Value], Body]]] = {
     Kind.PURPOSE: Definition.from_cbor,
     Kind.GRANT: bodies.Grant.from_cbor,
     Kind.SWEEP: bodies.Sweep.from_cbor,
+    Kind.APPROVE: bodies.Approve.from_cbor,
+    Kind.ATTEST: bodies.Attest.from_cbor,
+    Kind.ALLOW: bodies.Allow.from_cbor,
+    Kind.REFUND: bodies.Refund.from_cbor,
+    Kind.RECALL: bodies.Recall.from_cbor,
 }
 _UNSIGNED: Final = frozenset({Kind.RECONCILE, Kind.SWEEP})
 
@@ -96,7 +105,8 @@ class Verified(Compact):
             return super(Verified, self).__reduce__()
         outputs = [(output.owner, output.amount_tiyn, output.purpose) for output in body.outputs]
         terms = body.terms.to_cbor() if body.terms else None
-        return _transfer, (self.id, self.signers, body.inputs, outputs, body.valid_until_s, body.sealed, terms)
+        stated = (body.lines, body.request) if body.lines else ()
+        return _transfer, (self.id, self.signers, body.inputs, outputs, body.valid_until_s, body.sealed, terms, stated)
 
 
 def _transfer(
@@ -107,10 +117,11 @@ def _transfer(
     valid_until_s: int,
     sealed: bytes | None,
     terms: list[Any] | None,
+    stated: tuple[Any, ...],
 ) -> Verified:
     """A transfer as a worker sent it back, already read and verified there."""
     made = tuple([Output(*output) for output in outputs])
-    body = bodies.Transfer(inputs, made, valid_until_s, sealed, bodies.OfflineTerms(*terms) if terms else None)
+    body = bodies.Transfer(inputs, made, valid_until_s, sealed, bodies.OfflineTerms(*terms) if terms else None, *stated)
     return Verified(Kind.TRANSFER, id_, body, signers, (), ())
 
 
@@ -136,6 +147,8 @@ def decode(raw: bytes, network: bytes, *, max_bytes: int = MAX_MESSAGE_BYTES) ->
         checks = tuple(check for part in parts for check in part.checks)
     elif type(body) is bodies.Genesis and body.root.key != network:
         raise Malformed("genesis of another network", found=body.root.key, wanted=network)
+    elif type(body) is bodies.Transfer and body.request is not None:
+        checks += (requests.read(body.request, network).check,)
     elif type(body) is bodies.Enrol:
         certificates, inner = _certificates(body, signed, network)
         checks += inner
@@ -168,6 +181,18 @@ def message_id(kind: Kind, payload: bytes) -> bytes:
 def build(kind: Kind, body: Body, keys: list[SigningKey], network: bytes) -> bytes:
     """The bytes of a message signed by ``keys``."""
     return cose.sign(keys, kind, cbor.encode(body.to_cbor()), network)
+
+
+def countersign(raw: bytes, key: SigningKey, network: bytes) -> bytes:
+    """The same message with one signature more, of somebody who agrees to it.
+
+    Raises:
+        FormError: not a message.
+    """
+    signed = cose.decode(raw)
+    structure = cose.signed_structure(signed.kind, signed.payload, network)
+    others = [signature for signature in signed.signatures if signature.key != key.public]
+    return cose.assemble(signed.kind, signed.payload, [*others, cose.Signature(key.public, key.sign(structure))])
 
 
 def _payment(raw: bytes, network: bytes) -> Message:

@@ -11,7 +11,14 @@ from cbdc.formats.hashing import HASH_BYTES
 from cbdc.formats.kinds import Kind
 from cbdc.formats.tokens import OUTPOINT_BYTES
 from cbdc.formats.x509 import Institution, Role
-from cbdc.limits import MAX_AMOUNT_TIYN, MAX_DOCUMENT_BYTES, MAX_PARTICIPANTS, MAX_REVOKED, MAX_X509_BYTES
+from cbdc.limits import (
+    MAX_AMOUNT_TIYN,
+    MAX_DOCUMENT_BYTES,
+    MAX_MARK_HOPS,
+    MAX_PARTICIPANTS,
+    MAX_REVOKED,
+    MAX_X509_BYTES,
+)
 from cbdc.state.records import OfflineToken
 
 CHALLENGE_BYTES = 16
@@ -19,14 +26,14 @@ CHALLENGE_BYTES = 16
 
 @dataclass(frozen=True, slots=True)
 class LoadCertificate:
-    """The operator's word that an offline token exists: outpoint, owner, amount, purpose, the two deadlines."""
+    """The operator's word that an offline token exists: outpoint, owner, amount, mark, the two deadlines."""
 
     outpoint: bytes
     token: OfflineToken
 
     def sign(self, operator: SigningKey, network: bytes) -> bytes:
         t = self.token
-        fields = [self.outpoint, t.owner, t.amount_tiyn, t.purpose, t.spend_until_s, t.final_at_s]
+        fields = [self.outpoint, t.owner, t.amount_tiyn, t.purpose, t.left, t.spend_until_s, t.final_at_s]
         return cose.sign1(operator, Kind.LOAD_CERTIFICATE, cbor.encode(fields), network)
 
     @classmethod
@@ -37,7 +44,7 @@ class LoadCertificate:
             FormError: not one. BadSignature: not the operator's.
         """
         payload = cose.verify1(data, Kind.LOAD_CERTIFICATE, network, operator_key, max_bytes=MAX_DOCUMENT_BYTES)
-        outpoint, owner, amount, purpose, spend_until, final_at = cbor.array(cbor.decode(payload), "load", 6)
+        outpoint, owner, amount, purpose, left, spend_until, final_at = cbor.array(cbor.decode(payload), "load", 7)
         token = OfflineToken(
             owner=cbor.byte_string(owner, "owner key", PUBLIC_KEY_BYTES),
             amount_tiyn=cbor.unsigned(amount, "amount", MAX_AMOUNT_TIYN),
@@ -47,6 +54,7 @@ class LoadCertificate:
             hops=0,
             spenders=[],
             returned=False,
+            left=None if left is None else cbor.unsigned(left, "payments left", MAX_MARK_HOPS),
         )
         return cls(cbor.byte_string(outpoint, "outpoint", OUTPOINT_BYTES), token)
 

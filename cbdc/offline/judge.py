@@ -33,8 +33,10 @@ from cbdc.formats.hashing import HASH_BYTES
 from cbdc.formats.tokens import Output
 from cbdc.messages.bodies import OfflineTerms, Transfer
 from cbdc.policy import DAY_S
+from cbdc.purposes.conditions import Payment
 from cbdc.purposes.definition import Definition
-from cbdc.purposes.marks import check_conserved, marks_after, payment_facts
+from cbdc.purposes.marks import Paid, check_conserved, marks_after, merged, payment_facts
+from cbdc.purposes.rules import Mark
 from cbdc.state.records import OfflineToken
 
 
@@ -84,20 +86,44 @@ def judge(
     hop = max([token.hops for token in inputs]) + 1
     brought_tiyn = sum([output.amount_tiyn for output in transfer.outputs if output.owner == payee.key])
     _check_limits(terms, hop, limits, brought_tiyn)
-    marks = marks_after(
-        transfer.outputs,
-        {payer.key},
-        definition_of,
-        lambda _, amount: payment_facts(payer.account, payee.account, payee, amount, terms.ledger_time_s),
-        terms.ledger_time_s,
-    )
+    marks = _marks(transfer, terms, inputs, parties, definition_of)
+    drawn = merged(inputs)
     final_at_s = _final_at_s(inputs)
     made = []
     for output, mark in zip(transfer.outputs, marks, strict=True):
         is_paid = output.owner == payee.key
-        paid = [payer.id, output.purpose, brought_tiyn] if is_paid else None
+        left = None if output.purpose is None else drawn[output.purpose].left
+        paid = [payer.id, output.purpose, brought_tiyn, left] if is_paid else None
         made.append(_made(output, mark, spend_until_s, final_at_s, hop if is_paid else hop - 1, paid))
     return made
+
+
+def _marks(
+    transfer: Transfer,
+    terms: OfflineTerms,
+    inputs: Sequence[OfflineToken],
+    parties: Parties,
+    definition_of: Callable[[bytes], Definition],
+) -> list[Mark | None]:
+    """What the outputs' tokens bear; there is no ledger to ask, and nothing waits."""
+    payer, payee, limits = parties.payer, parties.payee, parties.payer_limits()
+
+    def payment_to(share: Paid, others_tiyn: int) -> Payment:
+        return payment_facts(
+            payer.account,
+            payee.account,
+            payee,
+            share.amount_tiyn,
+            terms.ledger_time_s,
+            lines=transfer.lines,
+            others_tiyn=others_tiyn,
+            allowance_tiyn=limits.allowance_tiyn(share.mark.purpose),
+        )
+
+    if all(token.purpose is None for token in inputs):  # the common case
+        return [None] * len(transfer.outputs)
+    time_s = terms.ledger_time_s
+    return marks_after(inputs, transfer.outputs, {payer.key}, definition_of, payment_to, time_s).marks
 
 
 def is_release(transfer: Transfer, terms: OfflineTerms) -> bool:
@@ -126,7 +152,8 @@ def _judge_release(
     if terms.hop != hop:
         raise AncestryBroken("the hop number is not where the value was", found=terms.hop, wanted=hop)
     deadlines = (_spend_until_s(inputs), _final_at_s(inputs))
-    return [_made(output, output.purpose, *deadlines, hop, None) for output in transfer.outputs]
+    marks = [None if source[1] is None else Mark(source[1], source[3]) for source in sources]
+    return [_made(output, mark, *deadlines, hop, None) for output, mark in zip(transfer.outputs, marks, strict=True)]
 
 
 def _spend_until_s(inputs: Sequence[OfflineToken]) -> int:
@@ -138,10 +165,12 @@ def _final_at_s(inputs: Sequence[OfflineToken]) -> int:
 
 
 def _made(
-    output: Output, mark: bytes | None, spend_until_s: int, final_at_s: int, hop: int, paid: list[Any] | None
+    output: Output, mark: Mark | None, spend_until_s: int, final_at_s: int, hop: int, paid: list[Any] | None
 ) -> OfflineToken:
     # by position: it is built twice for each payment, and names cost as much as the values
-    return OfflineToken(output.owner, output.amount_tiyn, mark, spend_until_s, final_at_s, hop, [], False, paid)
+    purpose, left = mark or (None, None)
+    times = (spend_until_s, final_at_s)
+    return OfflineToken(output.owner, output.amount_tiyn, purpose, *times, hop, [], False, paid, [], None, left)
 
 
 def _check_papers(transfer: Transfer, terms: OfflineTerms, parties: Parties, trust_list_days: int) -> None:

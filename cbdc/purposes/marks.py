@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from cbdc.errors import AmountMismatch, PurposeMismatch
 from cbdc.formats.certificates import Certificate
+from cbdc.formats.lines import Line
 from cbdc.formats.tokens import Output
-from cbdc.purposes.conditions import Payment
+from cbdc.purposes.conditions import Memory, Payment, Refusal
 from cbdc.purposes.definition import Definition
+from cbdc.purposes.rules import Mark
 
 
 class Valued(Protocol):
@@ -20,6 +23,31 @@ class Valued(Protocol):
 
     @property
     def purpose(self) -> bytes | None: ...
+
+
+class Marked(Valued, Protocol):
+    """A token, online or offline."""
+
+    @property
+    def left(self) -> int | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """What a transfer pays one payee (its key) of one purpose, the whole drawn under ``mark``."""
+
+    payee: bytes
+    amount_tiyn: int
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The mark of each output's token (None: free), every share that was paid, and what the payment waits for."""
+
+    marks: list[Mark | None]
+    paid: tuple[Paid, ...] = ()
+    waits: tuple[Refusal, ...] = ()
 
 
 def check_conserved(inputs: Iterable[Valued], outputs: Iterable[Valued], leaving_tiyn: int = 0) -> None:
@@ -41,39 +69,95 @@ def check_conserved(inputs: Iterable[Valued], outputs: Iterable[Valued], leaving
     raise PurposeMismatch("tokens of one purpose would become tokens of another")
 
 
+def merged(inputs: Iterable[Marked]) -> dict[bytes, Mark]:
+    """The mark of each purpose's value in these tokens: of those that count payments, the fewest that are left."""
+    marks: dict[bytes, Mark] = {}
+    for token in inputs:
+        if token.purpose is None:
+            continue
+        before = marks.get(token.purpose)
+        if before is None or (token.left is not None and (before.left is None or token.left < before.left)):
+            marks[token.purpose] = Mark(token.purpose, token.left)
+    return marks
+
+
 def marks_after(
+    inputs: Iterable[Marked],
     outputs: Sequence[Output],
     payers: Collection[bytes],
     definition_of: Callable[[bytes], Definition],
-    payment_to: Callable[[bytes, int], Payment],
+    payment_to: Callable[[Paid, int], Payment],
     time_s: int,
-) -> list[bytes | None]:
+    freed: Collection[bytes] = (),
+) -> Outcome:
     """The mark that each output's token bears, after checking the conditions of every marked payment.
 
     Outputs back to one of the ``payers``' keys are change and keep their mark; the rest is a payment, judged
-    by the sum that one payee gets of one purpose. ``payment_to(owner key, amount)`` states the facts.
+    by the sum that one payee gets of one purpose. ``payment_to(share, what others get)`` states the facts. Of a
+    purpose in ``freed`` all inputs are free money since an oracle's evidence, and nothing is asked.
 
     Raises:
         Expired, PurposeRefused: from the definition.
     """
-    paid: dict[tuple[bytes, bytes], int] = {}
+    drawn = {purpose: mark for purpose, mark in merged(inputs).items() if purpose not in freed}
+    shares: dict[tuple[bytes, bytes], int] = {}
     for output in outputs:
-        if output.purpose is not None and output.owner not in payers:
+        if output.purpose in drawn and output.owner not in payers:
             share = (output.purpose, output.owner)
-            paid[share] = paid.get(share, 0) + output.amount_tiyn
-    for purpose in dict.fromkeys(output.purpose for output in outputs if output.purpose is not None):
+            shares[share] = shares.get(share, 0) + output.amount_tiyn
+    for purpose in drawn:
         definition_of(purpose).check_open(time_s)
-    for (purpose, owner), amount_tiyn in paid.items():
-        definition_of(purpose).check(payment_to(owner, amount_tiyn))
-    return [
-        output.purpose
-        if output.purpose is None or output.owner in payers
-        else definition_of(output.purpose).mark_after(output.purpose)
-        for output in outputs
-    ]
+    paid = tuple([Paid(owner, tiyn, drawn[purpose]) for (purpose, owner), tiyn in shares.items()])
+    waits, split_owners = _judge(paid, definition_of, payment_to)
+    marks = [_mark_of(output, drawn, payers, split_owners, definition_of) for output in outputs]
+    return Outcome(marks, paid, waits)
 
 
-def payment_facts(payer: str, payee: str, certificate: Certificate | None, amount_tiyn: int, time_s: int) -> Payment:
+def _judge(
+    paid: Sequence[Paid], definition_of: Callable[[bytes], Definition], payment_to: Callable[[Paid, int], Payment]
+) -> tuple[tuple[Refusal, ...], set[tuple[bytes, bytes]]]:
+    """What the payment waits for, and (purpose, owner) of the parts that a rule splits off."""
+    waits: list[Refusal] = []
+    split_off: set[tuple[bytes, bytes]] = set()
+    for purpose in dict.fromkeys(share.mark.purpose for share in paid):
+        shares = [share for share in paid if share.mark.purpose == purpose]
+        total_tiyn = sum([share.amount_tiyn for share in shares])
+        payments = [payment_to(share, total_tiyn - share.amount_tiyn) for share in shares]
+        definition = definition_of(purpose)
+        waits.extend(definition.check(payments))
+        for share, payment in zip(shares, payments, strict=True):
+            if definition.is_split_part(payment.payee):
+                split_off.add((purpose, share.payee))
+    return tuple(waits), split_off
+
+
+def _mark_of(
+    output: Output,
+    drawn: dict[bytes, Mark],
+    payers: Collection[bytes],
+    split_off: set[tuple[bytes, bytes]],
+    definition_of: Callable[[bytes], Definition],
+) -> Mark | None:
+    mark = None if output.purpose is None else drawn.get(output.purpose)
+    if mark is None or output.owner in payers:
+        return mark
+    if (mark.purpose, output.owner) in split_off:
+        return None
+    return definition_of(mark.purpose).mark.after(mark)
+
+
+def payment_facts(
+    payer: str,
+    payee: str,
+    certificate: Certificate | None,
+    amount_tiyn: int,
+    time_s: int,
+    *,
+    lines: tuple[Line, ...] = (),
+    others_tiyn: int = 0,
+    memory: Memory | None = None,
+    allowance_tiyn: int | None = None,
+) -> Payment:
     """The facts of a payment; ``certificate`` is the payee's, if it has one (an institution has none)."""
     merchant = certificate.merchant if certificate else None
     return Payment(
@@ -84,4 +168,8 @@ def payment_facts(payer: str, payee: str, certificate: Certificate | None, amoun
         amount_tiyn=amount_tiyn,
         time_s=time_s,
         payee_tier=certificate.tier if certificate else None,
+        lines=lines or None,
+        others_tiyn=others_tiyn,
+        memory=memory,
+        allowance_tiyn=allowance_tiyn,
     )

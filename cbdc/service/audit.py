@@ -266,7 +266,9 @@ def _title(store: SqliteStore, purpose: bytes) -> str:
 
 
 def _customers_of(store: SqliteStore, key: bytes, root_key: bytes) -> str:
-    """The bank that enrolled a wallet key, as ``customers of NAME``."""
+    """The bank that enrolled a wallet key, as ``customers of NAME``; what is in escrow is nobody's yet."""
+    if store.get((Table.WAITING, key)) is not None:
+        return "payments that wait"
     holder = store.get((Table.HOLDER, key))
     enrolment = store.get((Table.CERTIFICATE, KeyHolder.decode(holder).reference)) if holder else None
     if enrolment is None:

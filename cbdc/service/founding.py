@@ -12,7 +12,7 @@ from cbdc.formats.kinds import Kind
 from cbdc.formats.tokens import Output
 from cbdc.formats.x509 import Role
 from cbdc.messages import bodies
-from cbdc.messages.message import build
+from cbdc.messages.message import build, countersign
 from cbdc.policy import DAY_S, Policy
 
 _YEARS_S: Final = 3650 * DAY_S
@@ -60,7 +60,11 @@ class Governor:
         return build(Kind.GENESIS, body, [self.key], self.network)
 
     def admit_bank(self, name: str, key: bytes, now_s: int) -> bytes:
-        institution = x509.parse(self.certify(name, Role.BANK, key, now_s))
+        return self.admit(name, Role.BANK, key, now_s)
+
+    def admit(self, name: str, role: Role, key: bytes, now_s: int) -> bytes:
+        """Let a bank, an oracle or an approver take part."""
+        institution = x509.parse(self.certify(name, role, key, now_s))
         return build(Kind.ADMIT, bodies.Admit(institution), [self.key], self.network)
 
     def dismiss(self, name: str, reference: str) -> bytes:
@@ -68,6 +72,10 @@ class Governor:
 
     def set_policy(self, policy: Policy, nonce: bytes) -> bytes:
         return build(Kind.POLICY, bodies.SetPolicy(policy, nonce), [self.key], self.network)
+
+    def agree(self, raw: bytes) -> bytes:
+        """Countersign what needs the governor's consent as well, such as a recall."""
+        return countersign(raw, self.key, self.network)
 
     def issue(self, bank_key: bytes, amount_tiyn: int, nonce: bytes) -> bytes:
         """Create tenge for a bank."""

@@ -5,15 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Final, TypeVar
 
 from cbdc.errors import NotEnrolled
 from cbdc.formats.certificates import Certificate
-from cbdc.limits import MAX_LEDGER_PAGE_BYTES
+from cbdc.formats.x509 import Role
 from cbdc.offline.documents import LoadCertificate, SyncCertificate, TrustList
 from cbdc.policy import Policy
-from cbdc.purposes.definition import Definition
 from cbdc.service.horizon import Horizon
+from cbdc.service.pages import Page, page_of
+from cbdc.service.purpose_queries import PurposeQueries
 from cbdc.service.writer import Identity
 from cbdc.state.records import (
     BankReserve,
@@ -29,10 +30,12 @@ from cbdc.state.records import (
     Token,
 )
 from cbdc.store.sqlite import SqliteStore
-from cbdc.transition.draft import parsed_certificate, parsed_definition, parsed_policy
+from cbdc.transition.draft import parsed_certificate, parsed_policy
 
 R = TypeVar("R", bound=Record)
-T = TypeVar("T")
+
+_ON_LISTS: Final = frozenset({Role.GOVERNOR.value, Role.OPERATOR.value, Role.BANK.value})
+"""Whom a device without a network needs: the others speak to the ledger alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +48,7 @@ class Fork:
     purse_key: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
-    """Some of what was asked for, by name and in order, and whether there is more behind it."""
-
-    found: dict[bytes, T]
-    has_more: bool
-
-
-class Queries:
+class Queries(PurposeQueries):
     """Reads on a connection of its own, so that nothing uncommitted is ever answered.
 
     Beside a running ledger it shares its ``horizon``; without that no list may be asked for while a ledger decides.
@@ -110,17 +105,12 @@ class Queries:
     def tokens_after(self, owners: Iterable[bytes], after: bytes) -> Page[Token]:
         """As `tokens_of`, owner by owner; the first owner's only behind ``after``."""
         with self._lock:
-            return _page(self._store.owned(Table.TOKEN, dict.fromkeys(owners), after), Token.decode)
+            return page_of(self._store.owned(Table.TOKEN, dict.fromkeys(owners), after), Token.decode)
 
     def offline_after(self, owners: Iterable[bytes], after: bytes) -> Page[OfflineToken]:
         """As `offline_of`, in the same way."""
         with self._lock:
-            return _page(self._store.owned(Table.OFFLINE, dict.fromkeys(owners), after), OfflineToken.decode)
-
-    def purposes_after(self, after: bytes) -> Page[Definition]:
-        """As `purposes`, those behind the id ``after``."""
-        with self._lock:
-            return _page(self._store.records_after(Table.PURPOSE, after), parsed_definition)
+            return page_of(self._store.owned(Table.OFFLINE, dict.fromkeys(owners), after), OfflineToken.decode)
 
     # --- trust ---------------------------------------------------------------------------------
 
@@ -129,7 +119,8 @@ class Queries:
         with self._lock:
             # the number first: what is committed while the state is being read may be on the list, and has no later one
             number_s = self._horizon.list_time_s(self._store.stored_ledger_time_s())
-            participants = [Participant.decode(value) for _, value in self._store.records(Table.PARTICIPANT)]
+            found = [Participant.decode(value) for _, value in self._store.records(Table.PARTICIPANT)]
+            participants = [participant for participant in found if participant.role in _ON_LISTS]
             denied = [key[1] for key, _ in self._store.records(Table.DENIED)]
         return TrustList.sign(
             number_s,
@@ -176,11 +167,6 @@ class Queries:
         if value is None:
             raise NotEnrolled("the ledger has no genesis yet")
         return parsed_policy(value)
-
-    def purposes(self) -> dict[bytes, Definition]:
-        """Every purpose by its id."""
-        with self._lock:
-            return {key[1]: parsed_definition(value) for key, value in self._store.records(Table.PURPOSE)}
 
     def supply(self) -> Supply:
         """The totals."""
@@ -238,16 +224,6 @@ class Queries:
         with self._lock:
             return tuple(consumed.message_id for consumed in self._store.consumers_of(outpoint))
 
-    def due(self, until_s: int, limit: int) -> list[tuple[int, bytes]]:
-        """(due time, outpoint) of all that a sweep may move by then, earliest first."""
-        with self._lock:
-            found = self._store.due(until_s, limit)
-            for key, value in list(self._store.records(Table.PURPOSE)):
-                expires_s = parsed_definition(value).expires_s
-                if expires_s <= until_s:
-                    found.extend((expires_s, name) for name in self._store.marked(key[1], limit))
-        return sorted(found)[:limit]
-
     def latest_checkpoint(self) -> str | None:
         """The last signed checkpoint."""
         with self._lock:
@@ -263,15 +239,3 @@ class Queries:
     def _record(self, kind: type[R], table: Table, name: bytes) -> R | None:
         value = self._value(table, name)
         return None if value is None else kind.decode(value)
-
-
-def _page(rows: Iterable[tuple[bytes, bytes]], read: Callable[[bytes], T]) -> Page[T]:
-    """As many (name, value) as fit one answer, one at least."""
-    found: dict[bytes, T] = {}
-    size_bytes = 0
-    for name, value in rows:
-        size_bytes += len(name) + len(value)
-        if found and size_bytes > MAX_LEDGER_PAGE_BYTES:
-            return Page(found, has_more=True)
-        found[name] = read(value)
-    return Page(found, has_more=False)

@@ -14,19 +14,24 @@ from cbdc.formats.tokens import OUTPOINT_BYTES
 from cbdc.limits import (
     MAX_AMOUNT_TIYN,
     MAX_CERTIFICATE_BYTES,
+    MAX_CONDITION_NODES,
     MAX_DOCUMENT_BYTES,
+    MAX_FACT_CHARS,
     MAX_LEDGER_ANSWER_BYTES,
     MAX_MESSAGE_BYTES,
     MAX_NAME_CHARS,
     MAX_OWNERS,
+    MAX_PERIOD_SPENDS,
     MAX_RECEIPT_BYTES,
 )
 from cbdc.log.receipts import Receipt
 from cbdc.offline.documents import CHALLENGE_BYTES
 from cbdc.policy import Policy
 from cbdc.purposes.definition import Definition
-from cbdc.service.queries import Page
-from cbdc.state.records import OfflineToken, Record, Token
+from cbdc.purposes.conditions import Memory
+from cbdc.service.pages import Page
+from cbdc.service.purpose_queries import Refundable
+from cbdc.state.records import OfflineToken, Record, Token, Waiting
 
 
 def _bytes(what: str, limit: int) -> Shape:
@@ -103,6 +108,38 @@ def _identity(value: cbor.Value) -> tuple[bytes, str]:
     return _key(network), cbor.text_up_to(origin, "origin", 2 * MAX_NAME_CHARS)
 
 
+_purpose, _payment = _exactly("purpose", HASH_BYTES), _exactly("payment id", HASH_BYTES)
+
+
+def _account(value: cbor.Value) -> str:
+    return cbor.text_up_to(value, "account", 2 * MAX_NAME_CHARS + 1)
+
+
+def _accounts(value: cbor.Value) -> tuple[str, ...]:
+    return tuple(_account(name) for name in cbor.array_up_to(value, "accounts", MAX_LEDGER_ANSWER_BYTES))
+
+
+def _memory_fields(memory: Memory) -> cbor.Value:
+    spent = [list(spend) for spend in memory.spent]
+    return [spent, sorted(memory.approvals), sorted(list(fact) for fact in memory.facts)]
+
+
+def _memory(value: cbor.Value) -> Memory:
+    spent, approvals, facts = cbor.array(value, "memory", 3)
+    spends = [cbor.array(item, "spend", 2) for item in cbor.array_up_to(spent, "spends", MAX_PERIOD_SPENDS)]
+    stated = [cbor.array(item, "fact", 2) for item in cbor.array_up_to(facts, "facts", MAX_CONDITION_NODES)]
+    return Memory(
+        tuple((cbor.time_s(time, "time"), cbor.unsigned(tiyn, "spent", MAX_AMOUNT_TIYN)) for time, tiyn in spends),
+        frozenset(_accounts(approvals)),
+        frozenset((_account(oracle), cbor.text_up_to(fact, "fact", MAX_FACT_CHARS)) for oracle, fact in stated),
+    )
+
+
+def _refundable(value: cbor.Value) -> tuple[Record, ...]:
+    rows = cbor.array_up_to(value, "refundable", MAX_LEDGER_ANSWER_BYTES)
+    return tuple(_record_of(Refundable)(row) for row in rows)
+
+
 LEDGER_CALLS: Final[dict[str, Call]] = {
     "identity": Call((), list, _identity),
     "submit": Call(
@@ -131,6 +168,14 @@ LEDGER_CALLS: Final[dict[str, Call]] = {
         lambda value: cbor.text_up_to(value, "account", 2 * MAX_NAME_CHARS + 1),
         result=lambda value: cbor.unsigned(value, "debt", MAX_AMOUNT_TIYN),
     ),
+    "purpose_memory": Call((_purpose, _account, _account), _memory_fields, _memory),
+    "waiting_payment": Call(
+        (_payment,), lambda found: None if found is None else found.encode(), _optional(_record_of(Waiting))
+    ),
+    "waiting_after": _page_of(_payment, _record_of(Waiting), Waiting.encode, _after),
+    "approvers_of": Call((_payment,), list, _accounts),
+    "refundable": Call((_payment,), lambda found: [one.encode() for one in found], _refundable),
+    "keys_of": Call((_account,), list, lambda value: tuple(_owners(value))),
     "ledger_time_s": _plain(result=lambda value: cbor.time_s(value, "ledger time")),
 }
 """Everything a wallet may ask, as in `wallet.port.LedgerPort`; ``identity`` is network and origin. What may be long is

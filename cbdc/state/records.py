@@ -15,6 +15,7 @@ import cbor2
 
 from cbdc.formats import cbor
 from cbdc.formats.x509 import Role
+from cbdc.limits import MAX_PERIOD_SPENDS
 
 
 class Table(IntEnum):
@@ -36,6 +37,11 @@ class Table(IntEnum):
     DEBTOR = 14  # account
     ACCEPTED = 15  # outpoint of an output spent more than once, then the purse key of who accepted spends of it
     PAST_LIST_DAYS = 16  # empty
+    WAITING = 17  # id of a payment that waits for approval or evidence
+    SPENT = 18  # purpose id, then the payer's account
+    FACT = 19  # hash of an oracle's name and of what its facts are about
+    PAID = 20  # payment id, purpose id, payee's key
+    ALLOWANCE = 21  # purpose id, then account
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +72,11 @@ class Token(Record):
     owner: bytes
     amount_tiyn: int
     purpose: bytes | None
+    left: int | None = None
+    """How many payments the mark still lasts, where its purpose counts them."""
 
     def encode(self) -> bytes:
-        return cbor.encode([self.owner, self.amount_tiyn, self.purpose])
+        return cbor.encode([self.owner, self.amount_tiyn, self.purpose, self.left])
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +85,12 @@ class OfflineToken(Record):
 
     ``hops`` counts changes of owner since the load. After ``final_at_s`` a live one is ``returned`` online.
     ``paid`` says of what a payment brought to its payee whence it came, so that a release can be checked: the
-    payer's certificate id, the purpose that the value was drawn from, and all that the payment brought (tiyn). A
+    payer's certificate id, the purpose that the value was drawn from, all that the payment brought (tiyn), and the
+    payments that the mark lasted then. A
     ``void`` one was made by a payment that does not count, as its acceptor could know; kept because he passed it on.
     ``kept_tiyn`` is what stays seized of a final leaf that is not swept yet, once its purse owes for a fork.
     ``barred`` are the purse keys, sorted, that paid or accepted it on such payments: behind it they are not honest.
+    ``left`` is how many payments the mark still lasts, where its purpose counts them.
     """
 
     owner: bytes
@@ -94,6 +104,7 @@ class OfflineToken(Record):
     paid: list[Any] | None = None
     barred: list[bytes] = field(default_factory=list)
     kept_tiyn: int | None = None
+    left: int | None = None
 
     def encode(self) -> bytes:
         return cbor.encode(
@@ -109,6 +120,7 @@ class OfflineToken(Record):
                 self.paid,
                 self.barred,
                 self.kept_tiyn,
+                self.left,
             ]
         )
 
@@ -134,6 +146,7 @@ class OfflineToken(Record):
             self.paid,
             self.barred,
             self.kept_tiyn,
+            self.left,
         )
 
     @property
@@ -157,7 +170,7 @@ def live_leaf(value: bytes) -> LiveLeaf | None:
 
     Kept for as long as a group is on its way, because sums and indexes ask for the same values one after the other.
     """
-    owner, amount_tiyn, purpose, _, final_at_s, _, spenders, returned, _, barred, _ = fields_of(value)
+    owner, amount_tiyn, purpose, _, final_at_s, _, spenders, returned, _, barred, _, _ = fields_of(value)
     return None if spenders or returned or barred else LiveLeaf(owner, amount_tiyn, purpose, final_at_s)
 
 
@@ -299,6 +312,78 @@ class PastListDays(Record):
     def most_since(self, since_s: int, now_days: int) -> int:
         """The largest value in force at any time from then until now, when it is ``now_days``."""
         return max([now_days, *(days for until_s, days in self.steps if until_s >= since_s)])
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting(Record):
+    """An online payment of marked tokens that waits for approvals or evidence; its value stands in escrow tokens.
+
+    ``payer`` is the account, ``signer`` the key to which it returns; ``entered_s`` and ``until_s`` are ledger times in
+    seconds; ``approvals`` the accounts that approved it, sorted; ``lines`` as in an invoice. ``outputs`` are those to
+    payees: [index, owner, tiyn, purpose, payments that its mark lasted, whether the mark stays, how long it lasts
+    then]. ``lapsed`` when its time ran out: the value has returned.
+    """
+
+    payer: str
+    signer: bytes
+    entered_s: int
+    until_s: int
+    approvals: list[str]
+    lines: list[list[Any]]
+    outputs: list[list[Any]]
+    lapsed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Spent(Record):
+    """What an account paid of a purpose lately: [ledger time, tiyn], earliest first."""
+
+    spends: list[list[int]]
+
+    def with_one_more(self, time_s: int, amount_tiyn: int, since_s: int) -> Spent:
+        """With one payment more, and without those from before ``since_s``."""
+        kept = sorted([*(spend for spend in self.spends if spend[0] > since_s), [time_s, amount_tiyn]])
+        while len(kept) > MAX_PERIOD_SPENDS:
+            (_, first_tiyn), (second_s, second_tiyn), *rest = kept
+            kept = [[second_s, first_tiyn + second_tiyn], *rest]
+        return Spent(kept)
+
+    def without(self, amount_tiyn: int, until_s: int) -> Spent:
+        """With so much less, taken from the latest payments up to ``until_s``."""
+        kept = []
+        for time_s, spent_tiyn in reversed(self.spends):
+            taken_tiyn = min(spent_tiyn, amount_tiyn) if time_s <= until_s else 0
+            amount_tiyn -= taken_tiyn
+            if spent_tiyn > taken_tiyn:
+                kept.append([time_s, spent_tiyn - taken_tiyn])
+        return Spent(kept[::-1])
+
+
+@dataclass(frozen=True, slots=True)
+class Facts(Record):
+    """What an oracle has stated about a payment or an account: its facts, sorted."""
+
+    facts: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Paid(Record):
+    """What a payment of marked tokens brought one payee out of one purpose, and how much of it was refunded (tiyn).
+
+    ``payer`` is the key that paid; ``left`` is how many payments the mark lasted when it did.
+    """
+
+    payer: bytes
+    amount_tiyn: int
+    refunded_tiyn: int
+    left: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance(Record):
+    """How much of a purpose (tiyn) an account's purses may pay between two syncs without the ledger's memory."""
+
+    amount_tiyn: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
-from cbdc.state.records import Table, fields_of, live_leaf
+from cbdc.formats import certificates
+from cbdc.state.records import Enrolment, Table, Token, Waiting, fields_of, live_leaf
 from cbdc.state.view import Change, Key, View
 
 
@@ -55,7 +56,8 @@ class Batch:
 
 
 class IndexColumns(NamedTuple):
-    """What a record is looked up by besides its key: owner key, purpose, time at which it falls due."""
+    """What a record is looked up by besides its key: owner (a key, or of a certificate the account), purpose, time at
+    which it falls due."""
 
     owner: bytes | None = None
     purpose: bytes | None = None
@@ -69,8 +71,13 @@ def index_columns(key: Key, value: bytes) -> IndexColumns:
     """The index columns that follow from a record."""
     table = key[0]
     if table is Table.TOKEN:
-        owner, _, purpose = fields_of(value)
+        owner, _, purpose, _ = fields_of(value)
         return IndexColumns(owner, purpose)
+    if table is Table.CERTIFICATE:
+        return IndexColumns(owner=certificates.unverified(Enrolment.decode(value).raw, b"")[0].account.encode())
+    if table is Table.WAITING:
+        waiting = Waiting.decode(value)
+        return _NOT_INDEXED if waiting.lapsed else IndexColumns(due_s=waiting.until_s)
     if table is Table.OFFLINE:
         leaf = live_leaf(value)
         return IndexColumns(leaf.owner, leaf.purpose, leaf.final_at_s) if leaf else _NOT_INDEXED
@@ -114,11 +121,12 @@ class Store(View, Protocol):
         """(outpoint, value) of the unspent tokens or live offline leaves that belong to these keys, owner by owner in
         the order of their names; the first owner's only behind ``after``."""
 
-    def marked(self, purpose: bytes, limit: int) -> list[bytes]:
-        """Outpoints of online tokens that bear a purpose."""
+    def marked(self, purpose: bytes, limit: int = -1) -> list[tuple[bytes, Token]]:
+        """Online tokens that bear a purpose, with their outpoints; at most ``limit`` of them, if that is not -1."""
 
     def due(self, until_s: int, limit: int) -> list[tuple[int, bytes]]:
-        """(due time, outpoint) of live offline leaves that are final by then, earliest first."""
+        """(due time, name) of live offline leaves that are final and of payments that have waited long enough by then,
+        earliest first."""
 
     def close(self) -> None:
         """Let go of the file."""

@@ -18,13 +18,16 @@ from filelock import FileLock, Timeout
 from sqlite_utils import Migrations
 
 from cbdc.errors import InvariantViolation, LedgerBusy, LedgerCorrupt
-from cbdc.state.records import Table
+from cbdc.state.records import Table, Token
 from cbdc.state.root import SUM_BYTES
 from cbdc.state.view import Change, Consumed, Key
 from cbdc.store.base import Batch, LateBatch, index_columns
 from cbdc.store.late import LATE_HEAD, SCHEMA, LateTable
 
-_CACHED_TABLES: Final = frozenset(Table) - {Table.TOKEN, Table.OFFLINE, Table.DONE, Table.ACCEPTED}
+_CACHED_TABLES: Final = frozenset(Table) - {
+    *(Table.TOKEN, Table.OFFLINE, Table.DONE, Table.ACCEPTED),
+    *(Table.WAITING, Table.SPENT, Table.FACT, Table.PAID),
+}
 """All but the tables that grow with every message, or every fork. That a record is *not* there is kept as well: hardly
 any purse is on the deny-list or a culprit, and every payment asks."""
 
@@ -351,10 +354,10 @@ class SqliteStore:
             yield from self._db.execute(query, (owner, table, after))
             after = b""
 
-    def marked(self, purpose: bytes, limit: int) -> list[bytes]:
+    def marked(self, purpose: bytes, limit: int = -1) -> list[tuple[bytes, Token]]:
         # by row, as the index has them: sorting by name would read all of a purpose's tokens for the first few
-        query = "SELECT key FROM state WHERE purpose = ? AND +tbl = ? ORDER BY rowid LIMIT ?"
-        return [key for (key,) in self._db.execute(query, (purpose, Table.TOKEN, limit))]
+        query = "SELECT key, value FROM state WHERE purpose = ? AND +tbl = ? ORDER BY rowid LIMIT ?"
+        return [(key, Token.decode(value)) for key, value in self._db.execute(query, (purpose, Table.TOKEN, limit))]
 
     def due(self, until_s: int, limit: int) -> list[tuple[int, bytes]]:
         query = "SELECT due_s, key FROM state WHERE due_s <= ? ORDER BY due_s, rowid LIMIT ?"

@@ -16,7 +16,7 @@ from cbdc.messages import bodies
 from cbdc.messages.message import Verified
 from cbdc.purposes.definition import Definition
 from cbdc.state.view import Delta, View
-from cbdc.transition import money, network, offline, programmes, sweep
+from cbdc.transition import money, network, offline, programmes, refund, sweep, waiting
 from cbdc.transition.draft import Draft
 
 
@@ -64,4 +64,9 @@ _HANDLERS: Final[dict[type, Callable[[Draft, Verified, Any, int], None]]] = {
     bodies.Load: offline.load,
     bodies.Unload: offline.unload,
     bodies.Sweep: sweep.sweep,
+    bodies.Approve: waiting.approve,
+    bodies.Attest: waiting.attest,
+    bodies.Allow: programmes.allow,
+    bodies.Refund: refund.refund,
+    bodies.Recall: programmes.recall,
 }

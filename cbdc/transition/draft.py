@@ -9,25 +9,31 @@ from typing import TypeVar
 from cbdc.errors import NotEnrolled, PurposeRefused
 from cbdc.formats import cbor, certificates
 from cbdc.formats.certificates import Certificate
+from cbdc.formats.hashing import tagged
 from cbdc.policy import Policy
 from cbdc.purposes.definition import Definition
 from cbdc.state.records import (
     Accepted,
+    Allowance,
     BankReserve,
     Culprit,
     Debtor,
     Denial,
     Enrolment,
+    Facts,
     HolderKind,
     KeyHolder,
     Network,
     OfflineToken,
+    Paid,
     Participant,
     PastListDays,
     Record,
+    Spent,
     Supply,
     Table,
     Token,
+    Waiting,
 )
 from cbdc.state.view import Change, Delta, Key, View
 
@@ -111,6 +117,10 @@ class Draft:
         """Note that a message without inputs has been done."""
         self._changes[Table.DONE, message_id] = b""
         self._consumed.append((message_id, message_id))
+
+    def use_up(self, thing: bytes) -> None:
+        """Note that something with an id of its own counts no more, such as a request; `is_done` says so."""
+        self._changes[Table.DONE, thing] = b""
 
     def note(self, message_id: bytes) -> None:
         """Note which entry carried a message that may come again in other words; no part of the state."""
@@ -257,7 +267,7 @@ class Draft:
             raise NotEnrolled(f"key is not an enrolled {kind.name.lower()}", key=key)
         return self.certificate(holder.reference)
 
-    # --- rules and totals ----------------------------------------------------------------------
+    # --- rules ---------------------------------------------------------------------------------
 
     def policy(self) -> Policy:
         value = self._get((Table.POLICY, _ONLY))
@@ -295,6 +305,48 @@ class Draft:
 
     def put_definition(self, purpose: bytes, definition: Definition) -> None:
         self._changes[Table.PURPOSE, purpose] = cbor.encode(definition.to_cbor())
+
+    # --- purposes ------------------------------------------------------------------------------
+
+    def waiting(self, payment_id: bytes) -> Waiting | None:
+        """A payment that waits, or has lapsed."""
+        return self._read(Waiting, Table.WAITING, payment_id)
+
+    def put_waiting(self, payment_id: bytes, waiting: Waiting) -> None:
+        self._put(Table.WAITING, payment_id, waiting)
+
+    def drop_waiting(self, payment_id: bytes) -> None:
+        self._changes[Table.WAITING, payment_id] = None
+
+    def spent(self, purpose: bytes, account: str) -> Spent:
+        """What an account paid of a purpose lately."""
+        return self._read(Spent, Table.SPENT, purpose + account.encode()) or Spent([])
+
+    def put_spent(self, purpose: bytes, account: str, spent: Spent) -> None:
+        self._put(Table.SPENT, purpose + account.encode(), spent)
+
+    def facts(self, oracle: str, about: bytes | str) -> Facts:
+        """What an oracle has stated about a payment (its id) or an account."""
+        return self._read(Facts, Table.FACT, _fact_name(oracle, about)) or Facts([])
+
+    def put_facts(self, oracle: str, about: bytes | str, facts: Facts) -> None:
+        self._put(Table.FACT, _fact_name(oracle, about), facts)
+
+    def paid(self, payment_id: bytes, purpose: bytes, payee: bytes) -> Paid | None:
+        """What a payment brought a payee's key out of a purpose, as far as that is written down."""
+        return self._read(Paid, Table.PAID, payment_id + purpose + payee)
+
+    def put_paid(self, payment_id: bytes, purpose: bytes, payee: bytes, paid: Paid) -> None:
+        self._put(Table.PAID, payment_id + purpose + payee, paid)
+
+    def allowance(self, purpose: bytes, account: str) -> Allowance:
+        """What the sponsor lets an account's purses pay without the ledger's memory."""
+        return self._read(Allowance, Table.ALLOWANCE, purpose + account.encode()) or Allowance(0)
+
+    def put_allowance(self, purpose: bytes, account: str, allowance: Allowance) -> None:
+        self._put(Table.ALLOWANCE, purpose + account.encode(), allowance)
+
+    # --- reserves and totals -------------------------------------------------------------------
 
     def reserve(self, bank: str) -> BankReserve:
         return self._read(BankReserve, Table.RESERVE, bank.encode()) or BankReserve(0, 0, 0)
@@ -344,6 +396,10 @@ class Draft:
             now.reserves_tiyn + reserves_tiyn,
         )
         self._put(Table.SUPPLY, _ONLY, shifted)
+
+
+def _fact_name(oracle: str, about: bytes | str) -> bytes:
+    return tagged("fact", cbor.encode([oracle, about]))
 
 
 @lru_cache(maxsize=4096)

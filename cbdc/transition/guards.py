@@ -20,6 +20,8 @@ from cbdc.formats.tokens import Output, outpoint
 from cbdc.formats.x509 import Role
 from cbdc.limits import MAX_AMOUNT_TIYN
 from cbdc.messages.bodies import Spend
+from cbdc.messages.message import Verified
+from cbdc.purposes.rules import Mark
 from cbdc.state.records import HolderKind, KeyHolder, Participant, Supply, Token
 from cbdc.transition.draft import Draft
 
@@ -48,20 +50,8 @@ def only_signer(signers: frozenset[bytes]) -> bytes:
 
 
 def active_bank(draft: Draft, key: bytes, time_s: int) -> Participant:
-    """The admitted bank whose key this is.
-
-    Raises:
-        RoleRefused: no bank's key, or a dismissed one's. CertificateExpired: its X.509 has run out.
-    """
-    holder = draft.holder(key)
-    if holder is None or holder.kind != HolderKind.INSTITUTION:
-        raise RoleRefused("only a bank may do this", key=key)
-    participant = draft.participant(holder.reference.decode())
-    if participant is None or not participant.is_active(Role.BANK):
-        raise RoleRefused("only an admitted bank may do this", name=holder.reference.decode())
-    if time_s >= participant.expires_s:
-        raise CertificateExpired("the bank's X.509 certificate has expired", name=participant.name)
-    return participant
+    """The admitted bank whose key this is. Raises as `active_institution`."""
+    return active_institution(draft, key, Role.BANK, time_s)
 
 
 def enrolled(draft: Draft, key: bytes) -> KeyHolder:
@@ -76,6 +66,45 @@ def enrolled(draft: Draft, key: bytes) -> KeyHolder:
     if holder.revoked_at_s:
         raise CertificateRevoked("certificate is revoked", key=key, revoked_at_s=holder.revoked_at_s)
     return holder
+
+
+def account_of(draft: Draft, key: bytes) -> str:
+    """Whose a key is, in words: ``bank/subject``, or an institution's name.
+
+    Raises:
+        NotEnrolled, CertificateRevoked: see `enrolled`.
+    """
+    enrolled(draft, key)
+    return name_of(draft, key)
+
+
+def name_of(draft: Draft, key: bytes) -> str:
+    """As `account_of`, be the key revoked or not.
+
+    Raises:
+        NotEnrolled: it is nobody's.
+    """
+    holder = draft.holder(key)
+    if holder is None:
+        raise NotEnrolled("key is not enrolled", key=key)
+    if holder.kind == HolderKind.INSTITUTION:
+        return holder.reference.decode()
+    return draft.certificate(holder.reference).account
+
+
+def active_institution(draft: Draft, key: bytes, role: Role, time_s: int) -> Participant:
+    """The admitted institution of this role whose key this is.
+
+    Raises:
+        RoleRefused: no such one's key, or a dismissed one's. CertificateExpired: its X.509 has run out.
+    """
+    holder = draft.holder(key)
+    found = draft.participant(holder.reference.decode()) if holder and holder.kind == HolderKind.INSTITUTION else None
+    if found is None or not found.is_active(role):
+        raise RoleRefused(f"only an admitted {role.value} may do this", key=key)
+    if time_s >= found.expires_s:
+        raise CertificateExpired("the institution's X.509 certificate has expired", name=found.name)
+    return found
 
 
 def may_hold_online(draft: Draft, outputs: Iterable[Output], time_s: int) -> None:
@@ -171,6 +200,20 @@ def owned_by_signers(tokens: Sequence[Token], signers: frozenset[bytes]) -> None
         raise NotOwner("signed by others than the owners", owners=len(owners), signers=len(signers))
 
 
+def own_tokens(draft: Draft, verified: Verified, body: Spend, time_s: int) -> list[Token]:
+    """The unspent tokens that their owners, and nobody else, spend into outputs that may be held online.
+
+    Raises:
+        NotEnrolled, CertificateRevoked, CertificateExpired, Expired, DoubleSpend, NotOwner: from the guards above.
+    """
+    may_spend(draft, verified.signers)
+    may_hold_online(draft, body.outputs, time_s)
+    still_valid(body, time_s)
+    tokens = unspent(draft, body.inputs)
+    owned_by_signers(tokens, verified.signers)
+    return tokens
+
+
 # --- amounts and limits ------------------------------------------------------------------------
 
 
@@ -209,9 +252,14 @@ def consume_all(draft: Draft, outpoints: Iterable[bytes], message_id: bytes) -> 
 
 
 def create_all(
-    draft: Draft, message_id: bytes, outputs: Sequence[Output], marks: Sequence[bytes | None] | None = None
+    draft: Draft, message_id: bytes, outputs: Sequence[Output], marks: Sequence[Mark | None] | None = None
 ) -> None:
-    """Make one online token of each output; ``marks`` replaces the outputs' purposes if given."""
+    """Make one online token of each output; ``marks`` says what it bears, None that all of them are free."""
     for index, output in enumerate(outputs):
-        mark = output.purpose if marks is None else marks[index]
-        draft.create(outpoint(message_id, index), Token(output.owner, output.amount_tiyn, mark))
+        mark = None if marks is None else marks[index]
+        draft.create(outpoint(message_id, index), token_of(output, mark))
+
+
+def token_of(output: Output, mark: Mark | None) -> Token:
+    """An output's online token under a mark."""
+    return Token(output.owner, output.amount_tiyn, *(mark or (None, None)))

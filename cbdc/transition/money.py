@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from cbdc.errors import NotOwner, PurposeMismatch, RoleRefused
+from cbdc.errors import AmountMismatch, NotOwner, PurposeMismatch, Replayed, RoleRefused, WrongPayee
+from cbdc.formats import requests
+from cbdc.formats.tokens import Output
 from cbdc.messages.bodies import Issue, Redeem, Repay, Reserve, Spend, Transfer
 from cbdc.messages.message import Verified
 from cbdc.purposes.conditions import Payment
-from cbdc.purposes.marks import check_conserved, marks_after, payment_facts
+from cbdc.purposes.marks import Outcome, Paid, check_conserved, marks_after, payment_facts
 from cbdc.state.records import BankReserve, HolderKind, Participant, Token
-from cbdc.transition import guards, liability
+from cbdc.transition import guards, liability, memory, waiting
 from cbdc.transition.draft import Draft
 
 
@@ -49,7 +51,7 @@ def reserve(draft: Draft, verified: Verified, body: Reserve, time_s: int) -> Non
 
 def repay(draft: Draft, verified: Verified, body: Repay, time_s: int) -> None:
     """Free tenge pays what a purse owes for its forks; anybody may pay it, never more than is owed."""
-    tokens = _own_tokens(draft, verified, body, time_s)
+    tokens = guards.own_tokens(draft, verified, body, time_s)
     marks = [token.purpose for token in tokens] + [output.purpose for output in body.outputs]
     if any(mark is not None for mark in marks):
         raise PurposeMismatch("a debt is paid with free tenge")
@@ -72,39 +74,78 @@ def _take_out(draft: Draft, verified: Verified, body: Spend, amount_tiyn: int, b
     guards.create_all(draft, verified.id, body.outputs)
 
 
-def _own_tokens(draft: Draft, verified: Verified, body: Spend, time_s: int) -> list[Token]:
-    """The unspent tokens that their owners, and nobody else, spend into outputs that may be held online."""
-    guards.may_spend(draft, verified.signers)
-    guards.may_hold_online(draft, body.outputs, time_s)
-    guards.still_valid(body, time_s)
-    tokens = guards.unspent(draft, body.inputs)
-    guards.owned_by_signers(tokens, verified.signers)
-    return tokens
-
-
 def transfer(draft: Draft, verified: Verified, body: Transfer, time_s: int) -> None:
-    """A payment with online tokens: owners sign, value is conserved, purposes decide."""
-    tokens = _own_tokens(draft, verified, body, time_s)
+    """A payment with online tokens: owners sign, value is conserved, purposes decide; some payments wait."""
+    tokens = guards.own_tokens(draft, verified, body, time_s)
     check_conserved(tokens, body.outputs)
-    marks = _marks(draft, body, tokens, time_s)
-    guards.consume_all(draft, body.inputs, verified.id)
-    guards.create_all(draft, verified.id, body.outputs, marks)
-
-
-def _marks(draft: Draft, body: Transfer, tokens: list[Token], time_s: int) -> list[bytes | None] | None:
-    """The marks of the new tokens; None where no marked token is involved, the common case."""
     payers = {token.owner for token in tokens if token.purpose is not None}
-    if not payers:
-        return None
+    if body.request is not None:
+        _check_request(draft, verified, body)
+    if not payers:  # the common case
+        guards.consume_all(draft, body.inputs, verified.id)
+        guards.create_all(draft, verified.id, body.outputs)
+        return
     if len(payers) > 1:
         raise PurposeMismatch("marked tokens of several owners are not paid together", found=len(payers), wanted=1)
     payer = draft.certificate_of(next(iter(payers)), HolderKind.WALLET).account
+    outcome = _outcome(draft, verified, body, tokens, payer, time_s)
+    guards.consume_all(draft, body.inputs, verified.id)
+    if outcome.waits:
+        waiting.hold(draft, verified, body, outcome, payer, time_s)
+    else:
+        guards.create_all(draft, verified.id, body.outputs, outcome.marks)
+    for share in outcome.paid:
+        memory.note_spent(draft, share.mark.purpose, payer, share.amount_tiyn, time_s)
+        if not outcome.waits:
+            waiting.note_paid(draft, verified.id, share.mark, share.payee, share.amount_tiyn, next(iter(payers)))
 
-    def payment_to(owner: bytes, amount_tiyn: int) -> Payment:
-        holder = guards.enrolled(draft, owner)
-        if holder.kind == HolderKind.INSTITUTION:
-            return payment_facts(payer, holder.reference.decode(), None, amount_tiyn, time_s)
-        payee = draft.certificate(holder.reference)
-        return payment_facts(payer, payee.account, payee, amount_tiyn, time_s)
 
-    return marks_after(body.outputs, payers, draft.definition, payment_to, time_s)
+def _outcome(draft: Draft, verified: Verified, body: Transfer, tokens: list[Token], payer: str, time_s: int) -> Outcome:
+    """What becomes of the marks, by what the certificates say and the ledger remembers."""
+
+    def payment_to(share: Paid, others_tiyn: int) -> Payment:
+        holder = guards.enrolled(draft, share.payee)
+        is_institution = holder.kind == HolderKind.INSTITUTION
+        certificate = None if is_institution else draft.certificate(holder.reference)
+        account = certificate.account if certificate else holder.reference.decode()
+        return payment_facts(
+            payer,
+            account,
+            certificate,
+            share.amount_tiyn,
+            time_s,
+            lines=body.lines,
+            others_tiyn=others_tiyn,
+            memory=memory.memory_of(draft, share.mark.purpose, payer, account, verified.id),
+        )
+
+    payers = {token.owner for token in tokens if token.purpose is not None}
+    freed = memory.freed(draft, body.inputs, tokens)
+    return marks_after(tokens, body.outputs, payers, draft.definition, payment_to, time_s, freed)
+
+
+def _check_request(draft: Draft, verified: Verified, body: Transfer) -> None:
+    """What the payment says is bought is its payee's word, for just this much, and is paid once.
+
+    A rule may split a part off to another; then the whole is what was asked for.
+
+    Raises:
+        WrongPayee: asked for by nobody whom it pays, or it pays others too. AmountMismatch. Replayed: paid before.
+    """
+    request = requests.read(body.request or b"", draft.network().root_key)
+    paid = [output for output in body.outputs if output.owner not in verified.signers]
+    others = [output for output in paid if output.owner != request.payee]
+    if len(others) == len(paid) or not all(_is_split_off(draft, output) for output in others):
+        raise WrongPayee("the request is not by the payee", wanted=request.payee)
+    paid_tiyn = sum(output.amount_tiyn for output in paid)
+    if paid_tiyn != request.amount_tiyn:
+        raise AmountMismatch("not the amount that was asked for", found=paid_tiyn, wanted=request.amount_tiyn)
+    if draft.is_done(request.id):
+        raise Replayed("the request was paid before", id=request.id)
+    draft.use_up(request.id)
+
+
+def _is_split_off(draft: Draft, output: Output) -> bool:
+    if output.purpose is None:
+        return False
+    return draft.definition(output.purpose).is_split_part(guards.account_of(draft, output.owner))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from cbdc.errors import (
     CertificateExpired,
     CertificateRevoked,
@@ -10,6 +12,7 @@ from cbdc.errors import (
     LimitPayment,
     LimitSpends,
     NotEnrolled,
+    NotSponsor,
     Replayed,
     RoleRefused,
 )
@@ -38,12 +41,15 @@ def genesis(draft: Draft, verified: Verified, body: Genesis, time_s: int) -> Non
     draft.once(verified.id)
 
 
+_ADMITTED: Final = frozenset({Role.BANK, Role.ORACLE, Role.APPROVER})
+
+
 def admit(draft: Draft, verified: Verified, body: Admit, time_s: int) -> None:
-    """The governor admits a bank."""
+    """The governor admits a bank, an oracle or an approver."""
     guards.signed_by_root(draft, verified.signers)
     guards.not_done(draft, verified.id)
-    if body.institution.role is not Role.BANK:
-        raise RoleRefused("only banks are admitted after genesis", found=body.institution.role.value)
+    if body.institution.role not in _ADMITTED:
+        raise RoleRefused("no such role is admitted after genesis", found=body.institution.role.value)
     _admit(draft, body.institution, draft.network().root_key, time_s)
     draft.once(verified.id)
 
@@ -59,12 +65,12 @@ def _admit(draft: Draft, institution: x509.Institution, root_key: bytes, time_s:
 
 
 def dismiss(draft: Draft, verified: Verified, body: Dismiss, time_s: int) -> None:
-    """The governor withdraws a bank's admission; its certificates are trusted no longer."""
+    """The governor withdraws an admission; what the institution signs, and certified, is trusted no longer."""
     guards.signed_by_root(draft, verified.signers)
     guards.not_done(draft, verified.id)
     found = draft.participant(body.name)
-    if found is None or not found.is_active(Role.BANK):
-        raise NotEnrolled("no such admitted bank", name=body.name)
+    if found is None or not any(found.is_active(role) for role in _ADMITTED):
+        raise NotEnrolled("no such admitted institution", name=body.name)
     draft.put_participant(Participant(found.name, found.role, found.key, found.expires_s, found.der, time_s))
     draft.once(verified.id)
 
@@ -130,6 +136,10 @@ def _check_purse(draft: Draft, certificate: Certificate) -> None:
     _check_limit(LimitPayment, limits.payment_tiyn, policy.offline_payment_tiyn)
     _check_limit(LimitSpends, limits.spends, policy.offline_spends)
     _check_limit(LimitHops, limits.hops, policy.offline_hops)
+    for purpose, amount_tiyn in limits.allowances:
+        allowed_tiyn = draft.allowance(purpose, certificate.account).amount_tiyn
+        if amount_tiyn > allowed_tiyn:
+            raise NotSponsor("the sponsor allows this account less", purpose=purpose, limit=allowed_tiyn)
 
 
 _Limit = type[LimitHolding] | type[LimitPayment] | type[LimitSpends] | type[LimitHops]

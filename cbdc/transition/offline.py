@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from graphlib import TopologicalSorter
 from itertools import chain
@@ -28,9 +29,10 @@ from cbdc.messages.bodies import Load, OfflineTerms, Transfer, Unload
 from cbdc.messages.message import Verified
 from cbdc.offline.judge import Parties, judge
 from cbdc.policy import DAY_S
-from cbdc.purposes.marks import check_conserved
+from cbdc.purposes.marks import check_conserved, merged
+from cbdc.purposes.rules import Mark
 from cbdc.state.records import HolderKind, OfflineToken, Token
-from cbdc.transition import guards, liability
+from cbdc.transition import guards, liability, memory
 from cbdc.transition.draft import Draft
 
 # --- load and unload ---------------------------------------------------------------------------
@@ -52,7 +54,7 @@ def load(draft: Draft, verified: Verified, body: Load, time_s: int) -> None:
     guards.within_holding(draft, purse, loaded_tiyn)
     _check_purposes_open(draft, body.outputs, purse.key, time_s)
     guards.consume_all(draft, body.inputs, verified.id)
-    _create(draft, verified.id, body.outputs, purse.key, time_s)
+    _create(draft, verified.id, body.outputs, _marks(draft, body, tokens), purse.key, time_s)
     draft.shift_supply(online_tiyn=-loaded_tiyn, pool_tiyn=loaded_tiyn)
 
 
@@ -72,7 +74,7 @@ def unload(draft: Draft, verified: Verified, body: Unload, time_s: int) -> None:
     _check_purposes_open(draft, body.outputs, purse.key, time_s)
     for name, token in zip(body.inputs, tokens, strict=True):
         draft.spend_offline(name, replace(token, spenders=[verified.id]), verified.id)
-    _create(draft, verified.id, body.outputs, purse.key, time_s)
+    _create(draft, verified.id, body.outputs, _marks(draft, body, tokens), purse.key, time_s)
     unloaded_tiyn = sum(output.amount_tiyn for output in body.outputs if output.owner != purse.key)
     draft.shift_supply(online_tiyn=unloaded_tiyn, pool_tiyn=-unloaded_tiyn)
 
@@ -110,28 +112,45 @@ def _check_purposes_open(draft: Draft, outputs: tuple[Output, ...], purse_key: b
             draft.definition(output.purpose).check_open(time_s)
 
 
-def _create(draft: Draft, message_id: bytes, outputs: tuple[Output, ...], purse_key: bytes, time_s: int) -> None:
+def _marks(
+    draft: Draft, body: Load | Unload, tokens: Sequence[Token | OfflineToken]
+) -> dict[bytes | None, Mark | None]:
+    """The mark of each purpose's value, which does not change hands; none where evidence has lifted it."""
+    lifted = memory.freed(draft, body.inputs, tokens)
+    marks: dict[bytes | None, Mark | None] = {None: None}
+    return marks | {purpose: None if purpose in lifted else mark for purpose, mark in merged(tokens).items()}
+
+
+def _create(
+    draft: Draft,
+    message_id: bytes,
+    outputs: tuple[Output, ...],
+    marks: dict[bytes | None, Mark | None],
+    purse_key: bytes,
+    time_s: int,
+) -> None:
     """Outputs to the purse become offline tokens with fresh deadlines, all others online tokens."""
     policy = draft.policy()
     final_at_s = time_s + policy.offline_final_days * DAY_S
     for index, output in enumerate(outputs):
-        name = outpoint(message_id, index)
+        name, mark = outpoint(message_id, index), marks[output.purpose]
         if output.owner != purse_key:
-            draft.create(name, Token(output.owner, output.amount_tiyn, output.purpose))
+            draft.create(name, guards.token_of(output, mark))
             continue
         spend_until_s = time_s + policy.offline_spend_days * DAY_S
-        if output.purpose is not None:
+        if mark is not None:
             # the last second before the expiry: a purpose ends *at* expires_s, a token after spend_until_s
-            spend_until_s = min(spend_until_s, draft.definition(output.purpose).expires_s - 1)
+            spend_until_s = min(spend_until_s, draft.definition(mark.purpose).expires_s - 1)
         fresh = OfflineToken(
             owner=output.owner,
             amount_tiyn=output.amount_tiyn,
-            purpose=output.purpose,
+            purpose=mark.purpose if mark else None,
             spend_until_s=spend_until_s,
             final_at_s=final_at_s,
             hops=0,
             spenders=[],
             returned=False,
+            left=mark.left if mark else None,
         )
         draft.put_offline(name, fresh)
 

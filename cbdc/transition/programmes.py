@@ -1,14 +1,16 @@
-"""Special-purpose money: define purpose, grant."""
+"""Special-purpose money: define purpose, grant, allow, recall."""
 
 from __future__ import annotations
 
 from cbdc.errors import Expired, NotEnrolled, NotSponsor, PurposeMismatch, RoleRefused
 from cbdc.formats.certificates import Holder
-from cbdc.messages.bodies import Grant
+from cbdc.formats.tokens import outpoint
+from cbdc.messages.bodies import Allow, Grant, Recall
 from cbdc.messages.message import Verified
 from cbdc.purposes.definition import Definition
 from cbdc.purposes.marks import check_conserved
-from cbdc.state.records import HolderKind
+from cbdc.purposes.rules import Mark
+from cbdc.state.records import Allowance, HolderKind, Token
 from cbdc.transition import guards
 from cbdc.transition.draft import Draft
 
@@ -48,4 +50,38 @@ def grant(draft: Draft, verified: Verified, body: Grant, time_s: int) -> None:
     marked_tiyn = sum(output.amount_tiyn for output in body.outputs if output.purpose is not None)
     check_conserved(tokens, [output for output in body.outputs if output.purpose is None], marked_tiyn)
     guards.consume_all(draft, body.inputs, verified.id)
-    guards.create_all(draft, verified.id, body.outputs)
+    granted = Mark(body.purpose, definition.mark.first_left)
+    marks = [granted if output.purpose is not None else None for output in body.outputs]
+    guards.create_all(draft, verified.id, body.outputs, marks)
+
+
+def allow(draft: Draft, verified: Verified, body: Allow, time_s: int) -> None:  # noqa: ARG001 - at any time
+    """A sponsor says how much an account's purses may pay without the ledger's memory."""
+    definition = draft.definition(body.purpose)
+    if verified.signers != {definition.sponsor}:
+        raise NotSponsor("only the purpose's sponsor allows this", purpose=definition.name)
+    guards.enrolled(draft, definition.sponsor)
+    guards.not_done(draft, verified.id)
+    draft.once(verified.id)
+    draft.put_allowance(body.purpose, body.account, Allowance(body.amount_tiyn))
+
+
+def recall(draft: Draft, verified: Verified, body: Recall, time_s: int) -> None:  # noqa: ARG001 - at any time
+    """Sponsor and governor take unspent marked tokens back, free, to where the definition says; a court has decided.
+
+    What is in purses may be spent by now, and is out of reach until it is online again.
+    """
+    definition = draft.definition(body.purpose)
+    if verified.signers != {definition.sponsor, draft.network().root_key}:
+        raise RoleRefused("a recall is signed by the sponsor and the governor", purpose=definition.name)
+    guards.enrolled(draft, definition.sponsor)
+    guards.not_done(draft, verified.id)
+    tokens = guards.unspent(draft, body.outpoints)
+    if any(token.purpose != body.purpose for token in tokens):
+        raise PurposeMismatch("a recall takes tokens of its purpose only")
+    if any(draft.waiting(token.owner) for token in tokens):
+        raise RoleRefused("a token waits in a payment: first that goes through, or lapses")
+    draft.once(verified.id)
+    for index, (name, token) in enumerate(zip(body.outpoints, tokens, strict=True)):
+        draft.consume(name, verified.id)
+        draft.create(outpoint(verified.id, index), Token(definition.return_to, token.amount_tiyn, None))

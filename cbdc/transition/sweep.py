@@ -1,4 +1,8 @@
-"""What falls due: marked tokens past their purpose's expiry, and offline leaves at ``final_at``."""
+"""What falls due, by rules alone, so that nobody signs it.
+
+Marked tokens past their purpose's expiry, marks that evidence has lifted, payments that waited and lack nothing any
+more or have lapsed, and offline leaves at ``final_at``.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,8 @@ from cbdc.errors import RoleRefused
 from cbdc.formats.tokens import outpoint
 from cbdc.messages.bodies import Sweep
 from cbdc.messages.message import Verified
-from cbdc.state.records import HolderKind, OfflineToken, Token
-from cbdc.transition import liability
+from cbdc.state.records import HolderKind, OfflineToken, Token, Waiting
+from cbdc.transition import liability, memory, waiting
 from cbdc.transition.draft import Draft
 
 
@@ -19,8 +23,7 @@ def sweep(draft: Draft, verified: Verified, body: Sweep, time_s: int) -> None:
         made = outpoint(verified.id, index)
         token = draft.token(name)
         if token is not None:
-            draft.consume(name, verified.id)
-            draft.create(made, _returned_to_sponsor(draft, token, time_s))
+            _move_online(draft, name, token, made, verified.id, time_s)
             continue
         leaf = draft.offline(name)
         if leaf is None or not leaf.is_live or time_s < leaf.final_at_s:
@@ -29,12 +32,28 @@ def sweep(draft: Draft, verified: Verified, body: Sweep, time_s: int) -> None:
         _return_leaf(draft, name, leaf, made, time_s)
 
 
-def _returned_to_sponsor(draft: Draft, token: Token, time_s: int) -> Token:
-    """Expired marked tenge goes back free to where its definition says."""
+def _move_online(draft: Draft, name: bytes, token: Token, made: bytes, by: bytes, time_s: int) -> None:
+    held = draft.waiting(token.owner)
+    if held is not None:
+        _end_waiting(draft, token.owner, held, by, time_s)
+        return
     definition = None if token.purpose is None else draft.definition(token.purpose)
-    if definition is None or time_s < definition.expires_s:
-        raise RoleRefused("nothing is due for this token")
-    return Token(definition.return_to, token.amount_tiyn, None)
+    if definition is not None and time_s >= definition.expires_s:
+        owner = definition.return_to
+    elif definition is not None and memory.is_freed(draft, definition, name, token.owner):
+        owner = token.owner
+    else:
+        raise RoleRefused("nothing is due for this token", outpoint=name)
+    draft.consume(name, by)
+    draft.create(made, Token(owner, token.amount_tiyn, None))
+
+
+def _end_waiting(draft: Draft, payment_id: bytes, held: Waiting, by: bytes, time_s: int) -> None:
+    """A payment of which one escrow token was named: all of it goes through, or returns."""
+    if time_s >= held.until_s:
+        waiting.lapse(draft, payment_id, held, by)
+    elif not waiting.settle_if_complete(draft, payment_id, held, by):
+        raise RoleRefused("the payment still waits", payment=payment_id)
 
 
 def _return_leaf(draft: Draft, name: bytes, leaf: OfflineToken, made: bytes, time_s: int) -> None:
@@ -46,5 +65,5 @@ def _return_leaf(draft: Draft, name: bytes, leaf: OfflineToken, made: bytes, tim
     if not returned_tiyn:
         return
     purse = draft.certificate_of(leaf.owner, HolderKind.PURSE)
-    draft.create(made, Token(purse.online_key or leaf.owner, returned_tiyn, leaf.purpose))
+    draft.create(made, Token(purse.online_key or leaf.owner, returned_tiyn, leaf.purpose, leaf.left))
     draft.shift_supply(online_tiyn=returned_tiyn, pool_tiyn=-returned_tiyn)

@@ -165,6 +165,7 @@ class SimulatedElement:
                 away_tiyn = min(self._vault.get("element", _PAID_AWAY) + paid_tiyn, MAX_AMOUNT_TIYN)
                 self._vault.put("element", _PAID_AWAY, away_tiyn)
                 self._note_held(-paid_tiyn)
+                self._note_allowed(transfer)
         return self._sign(Kind.TRANSFER, payload)
 
     def sign_unload(self, payload: bytes) -> Signature:
@@ -219,6 +220,8 @@ class SimulatedElement:
         with self._vault.together():
             self._vault.drop("element", _CHALLENGE)
             self._vault.put("element", _COUNTERS, [counter, 0])
+            for purpose, _ in self._vault.items("allowed"):
+                self._vault.drop("allowed", purpose)
             self._vault.put("element", _HELD, max(0, sync.held_tiyn - unknown_tiyn))
             self._vault.put("element", _PAID_AWAY, unknown_tiyn)
             self._vault.put("element", _LIST_TIME, max(known.time_s, self._vault.get("element", _LIST_TIME)))
@@ -255,6 +258,25 @@ class SimulatedElement:
             raise LimitSpends("too many payments since the last sync", found=spends + 1, limit=limits.spends)
         if terms.hop > limits.hops:
             raise LimitHops("the money has travelled too far without a sync", found=terms.hop, limit=limits.hops)
+
+        for purpose, allowed_tiyn in limits.allowances:
+            sum_tiyn = self._paid_of(transfer, purpose) + (self._vault.get("allowed", purpose) or 0)
+            if sum_tiyn > allowed_tiyn:
+                raise LimitPayment("above the allowance since the last sync", found=sum_tiyn, limit=allowed_tiyn)
+
+    def _paid_of(self, transfer: Transfer, purpose: bytes) -> int:
+        """What a payment pays others of a purpose (tiyn)."""
+        outputs = tuple(output for output in transfer.outputs if output.purpose == purpose)
+        return self._paid_away_tiyn(outputs)
+
+    def _note_allowed(self, transfer: Transfer) -> None:
+        """Count what an allowance was used up by; a release uses none up."""
+        if transfer.terms is not None and is_release(transfer, transfer.terms):
+            return
+        for purpose, _ in self._limits().allowances:
+            paid_tiyn = self._paid_of(transfer, purpose)
+            if paid_tiyn:
+                self._vault.put("allowed", purpose, (self._vault.get("allowed", purpose) or 0) + paid_tiyn)
 
     def _signed_before(self, kind: Kind, payload: bytes, inputs: tuple[bytes, ...]) -> bool:
         """Whether exactly this payload was signed before.

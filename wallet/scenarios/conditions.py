@@ -10,13 +10,7 @@ from cbdc.formats import cbor
 from cbdc.purposes import conditions
 from cbdc.purposes.conditions import Condition
 from cbdc.purposes.conditions.time import DAYS
-from wallet.scenarios.values import amount_of, nearest, shown, text_of, time_of
-
-_NOW: Final = (
-    *("all", "any", "not", "payee", "payer", "payee_tier", "payee_mcc", "payee_kato"),
-    *("per_payment", "after", "before", "hours"),
-)
-_TO_COME: Final = ("per_period", "items", "approval", "evidence")
+from wallet.scenarios.values import amount_of, count_of, nearest, shown, text_of, time_of
 
 
 def condition_of(table: dict[str, Any], account_of: Callable[[str], str]) -> Condition:
@@ -32,28 +26,44 @@ def _canonical(table: object, account_of: Callable[[str], str]) -> cbor.Value:
     if not isinstance(table, dict) or len(table) != 1:
         raise Malformed("a condition is a table with one name", found=shown(table))
     ((name, argument),) = table.items()
-    match name:
-        case "all" | "any":
-            inner = [_canonical(item, account_of) for item in _list(argument, name)]
-            return [name, sorted(inner, key=cbor.encode)]
-        case "not":
-            return [name, _canonical(argument, account_of)]
-        case "payee" | "payer":
-            return [name, sorted({account_of(item) for item in _texts(argument, name)})]
-        case "payee_tier":
-            return [name, _tiers(argument)]
-        case "hours":
-            return [name, _hours(argument)]
-        case "payee_mcc" | "payee_kato":
-            return [name, sorted(set(_texts(argument, name)))]
-        case "per_payment":
-            return [name, amount_of(argument, name, "condition")]
-        case "after" | "before":
-            return [name, time_of(argument)]
-        case _ if name in _TO_COME:
-            raise Malformed("this condition is not there yet", found=name)
-        case _:
-            raise Malformed("unknown condition", found=name[:40], **nearest(name, (*_NOW, *_TO_COME)))
+    if name in ("all", "any"):
+        inner = [_canonical(item, account_of) for item in _list(argument, name)]
+        return [name, sorted(inner, key=cbor.encode)]
+    if name == "not":
+        return [name, _canonical(argument, account_of)]
+    reader = _LEAVES.get(name)
+    if reader is None:
+        raise Malformed("unknown condition", found=name[:40], **nearest(name, (*_LEAVES, "all", "any", "not")))
+    return [name, reader(argument, name, account_of)]
+
+
+def _accounts(argument: object, name: str, account_of: Callable[[str], str]) -> cbor.Value:
+    return sorted({account_of(item) for item in _texts(argument, name)})
+
+
+def _codes(argument: object, name: str, _: object) -> cbor.Value:
+    return sorted(set(_texts(argument, name)))
+
+
+def _per_period(argument: object, name: str, _: object) -> cbor.Value:
+    table = _fields(argument, name, "amount", "days")
+    return [amount_of(table["amount"], "amount", name), count_of(table["days"], f"{name}: days")]
+
+
+def _approval(argument: object, name: str, account_of: Callable[[str], str]) -> cbor.Value:
+    table = _fields(argument, name, "of", "quorum")
+    return [_accounts(table["of"], name, account_of), count_of(table["quorum"], f"{name}: quorum")]
+
+
+def _evidence(argument: object, name: str, _: object) -> cbor.Value:
+    table = _fields(argument, name, "oracle", "fact")
+    return [text_of(table[field], field, name) for field in ("oracle", "fact")]
+
+
+def _fields(argument: object, name: str, *fields: str) -> dict[str, Any]:
+    if not isinstance(argument, dict) or argument.keys() != set(fields):
+        raise Malformed(f"{name} takes {' and '.join(fields)}", found=shown(argument))
+    return argument
 
 
 def _tiers(argument: object) -> list[cbor.Value]:
@@ -98,3 +108,21 @@ def _list(value: object, name: str) -> list[Any]:
 
 def _texts(value: object, name: str) -> list[str]:
     return [text_of(item, name, "condition") for item in _list(value, name)]
+
+
+_LEAVES: Final[dict[str, Callable[[Any, str, Callable[[str], str]], cbor.Value]]] = {
+    "payee": _accounts,
+    "payer": _accounts,
+    "payee_tier": lambda argument, *_: _tiers(argument),
+    "payee_mcc": _codes,
+    "payee_kato": _codes,
+    "per_payment": lambda argument, name, _: amount_of(argument, name, "condition"),
+    "per_period": _per_period,
+    "items": _codes,
+    "after": lambda argument, *_: time_of(argument),
+    "before": lambda argument, *_: time_of(argument),
+    "hours": lambda argument, *_: _hours(argument),
+    "approval": _approval,
+    "evidence": _evidence,
+}
+"""Every condition but those that hold others; each gets its argument, its own name, and whose account a name is."""

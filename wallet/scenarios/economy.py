@@ -7,15 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
-from cbdc.errors import Malformed, Unreachable
+from cbdc.errors import InsufficientFunds, Malformed, Unreachable
 from cbdc.formats.certificates import Holder, Merchant
 from cbdc.formats.ed25519 import SigningKey
 from cbdc.formats.kinds import Kind
+from cbdc.formats.x509 import Role
 from cbdc.limits import MAX_SWEEP
 from cbdc.log.receipts import Receipt
-from cbdc.messages.bodies import Sweep
+from cbdc.messages.bodies import Approve, Attest, Sweep
 from cbdc.messages.message import build
-from cbdc.purposes.definition import Definition, MarkRule
+from cbdc.purposes.definition import Definition
+from cbdc.purposes.rules import Split
 from cbdc.service.founding import Governor
 from cbdc.service.ledger import Identity
 from cbdc.service.queries import Queries
@@ -67,6 +69,10 @@ class Economy:
     banks: dict[str, BankDesk] = field(default_factory=dict)
     devices: dict[str, Device] = field(default_factory=dict)
     purposes: dict[str, bytes] = field(default_factory=dict)
+    institutions: dict[str, SigningKey] = field(default_factory=dict)
+    """Oracles and approvers by name."""
+    allowances: dict[str, dict[bytes, int]] = field(default_factory=dict)
+    """What sponsors let wallets pay without the ledger's memory, by wallet and purpose (tiyn)."""
 
     def __post_init__(self) -> None:
         seed = self.scenario.seed
@@ -103,6 +109,10 @@ class Economy:
             self._admit(bank.name, bank.reserve_tiyn)
         for wallet in scenario.wallets:
             self._open_wallet(wallet)
+        for role, names in ((Role.ORACLE, scenario.oracles), (Role.APPROVER, scenario.approvers)):
+            for name in names:
+                key = self.institutions[name] = SigningKey(self._random(f"{role.value} {name}")(32))
+                self.port.submit(governor.admit(name, role, key.public, self.clock()))
         for purpose in scenario.purposes:
             self._define(purpose)
         for device in self.devices.values():
@@ -156,7 +166,8 @@ class Economy:
             sponsor=sponsor.online_key,
             return_to=self.device(spec.return_to).wallet.online_key,
             condition=condition_of(spec.allow, self.account),
-            mark=MarkRule(spec.mark),
+            split=Split(self.account(spec.split.to), spec.split.parts, spec.split.of) if spec.split else None,
+            mark=spec.mark,
             expires_s=spec.expires_s,
         )
         self.purposes[spec.name] = sponsor.define_purpose(definition)
@@ -192,14 +203,50 @@ class Economy:
         return next((name for name, known in self.purposes.items() if known == purpose), purpose.hex())
 
     def account(self, name: str) -> str:
-        """``bank/subject`` of a wallet of the scenario."""
+        """``bank/subject`` of a wallet of the scenario; the name of an oracle or approver."""
+        if name in self.institutions:
+            return name
         for wallet in self.scenario.wallets:
             if wallet.name == name:
                 return f"{wallet.bank}/{wallet.name}"
         raise Malformed("no such wallet", found=name)
 
     def name_of(self, account: str) -> str:
-        return account.partition("/")[2]
+        return account.partition("/")[2] or account
+
+    # --- oracles and approvers -----------------------------------------------------------------
+
+    def attest(self, oracle: str, fact: str, about: bytes | str) -> Receipt:
+        """An oracle states a fact; what that lets through or frees is swept at once."""
+        key = _named(self.institutions, oracle, "oracle")
+        body = Attest(oracle, fact, about)
+        receipt = self.port.submit(build(Kind.ATTEST, body, [key], self.governor.network))
+        self.sweep_due()
+        return receipt
+
+    def approve(self, by: str, payment_id: bytes) -> Receipt:
+        """An approver, or a wallet that a purpose names, approves a payment that waits."""
+        if by not in self.institutions:
+            return self.port.submit(self.device(by).wallet.sign_approval(payment_id, self.account(by)))
+        body = Approve(payment_id, by)
+        return self.port.submit(build(Kind.APPROVE, body, [self.institutions[by]], self.governor.network))
+
+    def allow(self, sponsor: Device, device: Device, purpose: bytes, amount_tiyn: int) -> None:
+        """A sponsor's allowance, which the bank then writes into the purse's certificate."""
+        sponsor.wallet.allow(purpose, self.account(device.owner), amount_tiyn)
+        allowed = self.allowances.setdefault(device.owner, {})
+        allowed[purpose] = amount_tiyn
+        self.bank(device.spec.bank).renew_purse(self.port, device.wallet, allowed)
+
+    def recall(self, sponsor: Device, device: Device, purpose: bytes, reference: str) -> int:
+        """Take all unspent tokens of a purpose that a wallet has online; how much (tiyn)."""
+        held = self.port.tokens_of([device.wallet.online_key])
+        names = {name: token.amount_tiyn for name, token in held.items() if token.purpose == purpose}
+        if not names:
+            raise InsufficientFunds("nothing of this purpose is there online", wallet=device.name)
+        signed = sponsor.wallet.sign_recall(purpose, tuple(sorted(names)), reference)
+        self.port.submit(self.governor.agree(signed))
+        return sum(names.values())
 
     # --- the governor's and the operator's part --------------------------------------------------
 
@@ -212,11 +259,16 @@ class Economy:
         swept = 0
         while due := self.queries.due(until_s, MAX_SWEEP):
             self.setting.set_time(max(self.clock.now_s, due[0][0]))
-            names = [name for at_s, name in due if at_s <= self.clock.now_s]
-            self.port.submit(build(Kind.SWEEP, Sweep(tuple(names)), [], self.governor.network))
-            swept += len(names)
+            swept += self.sweep_due()
         self.setting.set_time(until_s)
         return swept
+
+    def sweep_due(self) -> int:
+        """Move what is due by now, as a ledger that is served does every minute; how many tokens."""
+        names = [name for _, name in self.queries.due(self.clock.now_s, MAX_SWEEP)]
+        if names:
+            self.port.submit(build(Kind.SWEEP, Sweep(tuple(names)), [], self.governor.network))
+        return len(names)
 
     # --- devices -------------------------------------------------------------------------------
 

@@ -28,10 +28,10 @@ MESSAGES: Final = ("invoice", "payment", "receipt")
 """What crosses between two devices in a payment, in this order."""
 
 CRASHES: Final = ("before_commit", "after_commit")
-STATUSES: Final = tuple(status.value for status in Status if status is not Status.INVOICED)
-STATUSES_TO_COME: Final = ("waiting", "lapsed")
+WAITING, LAPSED = "waiting", "lapsed"
+STATUSES: Final = (*(status.value for status in Status if status is not Status.INVOICED), WAITING, LAPSED)
 PRIVACY_TO_COME: Final = ("confidential", "cash")
-STEPS_TO_COME: Final = ("evidence", "approve", "open_private")
+STEPS_TO_COME: Final = ("open_private",)
 ITEM_FIELDS: Final = ("category", "amount")
 
 EVERY_STEP: Final = ("do", "refused", "note")
@@ -45,6 +45,8 @@ class Names:
     banks: tuple[str, ...]
     wallets: tuple[str, ...]
     purposes: tuple[str, ...]
+    oracles: tuple[str, ...]
+    approvers: tuple[str, ...]
     devices: set[str]
     payments_to_come: list[str]
     payments: set[str] = field(default_factory=set)
@@ -158,6 +160,18 @@ def _known(found: str, what: str, where: str, known: Iterable[str]) -> None:
         raise Malformed(f"{where}: no such {what}", found=found[:40], **nearest(found, known))
 
 
+def _oracle(value: object, name: str, where: str, names: Names) -> None:
+    _known(text_of(value, name, where), "oracle", where, names.oracles)
+
+
+def _approver(value: object, name: str, where: str, names: Names) -> None:
+    _known(text_of(value, name, where), "approver", where, names.approvers)
+
+
+def _payment_or_wallet(value: object, name: str, where: str, names: Names) -> None:
+    _known(text_of(value, name, where), "payment or wallet", where, {*names.payments, *names.devices})
+
+
 def _one_of(choices: tuple[str, ...], to_come: tuple[str, ...] = ()) -> Reader:
     def check_choice(value: object, name: str, where: str, _: Names) -> None:
         found = text_of(value, name, where)
@@ -244,8 +258,14 @@ FORMS: Final[dict[str, dict[str, Reader]]] = {
         "purpose?": _purpose,
         "privacy?": _one_of(("open",), PRIVACY_TO_COME),
         "items?": _items,
+        "wait?": _span,
         "as?": _text,
     },
+    "evidence": {"oracle": _oracle, "fact": _text, "about": _payment_or_wallet},
+    "approve": {"by": _approver, "payment": _payment},
+    "refund": {"payment": _payment, "amount?": _amount},
+    "allow": {"from": _wallet, "to": _wallet, "amount": _amount, "purpose": _purpose},
+    "recall": {"from": _wallet, "wallet": _wallet, "purpose": _purpose, "reference": _text},
     "lose_message": {"payment": _payment_to_come, "message": _one_of(MESSAGES)},
     "resend": {"payment": _payment},
     "release": {"payment": _payment},
@@ -280,7 +300,7 @@ FORMS: Final[dict[str, dict[str, Reader]]] = {
         "supply?": _amount,
         "forks?": _count,
         "owes?": _owes,
-        "status?": _one_of(STATUSES, STATUSES_TO_COME),
+        "status?": _one_of(STATUSES),
     },
 }
 """Every step that can be played; a ``?`` behind a field says that it may be left out."""

@@ -11,6 +11,7 @@ from cbdc.messages.bodies import OfflineTerms, Transfer
 from cbdc.messages.message import decode
 from wallet.protocol import PaymentBundle
 from wallet.purse import Holding, Status
+from wallet.scenarios.forms import LAPSED, WAITING
 
 if TYPE_CHECKING:
     from wallet.scenarios.economy import Economy
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """Who paid whom; offline ones have an id and their bytes, online ones an entry, refused ones neither."""
+    """Who paid whom; offline ones have an id and their bytes, online ones an entry and an id, refused ones neither."""
 
     payer: str
     payee: str
     amount_tiyn: int
     id: bytes | None = None
     raw: bytes = b""
-    online_entry: int | None = None
+    online_id: bytes | None = None
 
 
 class Payments:
@@ -54,6 +55,18 @@ class Payments:
             raise Malformed("this is no payment between two devices", found=name)
         return payment, payment.id
 
+    def id_named(self, name: str) -> bytes:
+        """The id of a payment of this name, made online or between two devices. Raises Malformed: it was refused."""
+        payment = self.named(name)
+        found = payment.id or payment.online_id
+        if found is None:
+            raise Malformed("this payment was refused", found=name)
+        return found
+
+    def has(self, name: str) -> bool:
+        """Whether a payment is called so."""
+        return name in self._by_name
+
     def named(self, name: str) -> Payment:
         """The payment of this name. Raises Malformed."""
         if name not in self._by_name:
@@ -67,8 +80,11 @@ class Payments:
     def status(self, name: str) -> str:
         """What became of it: by the ledger where it knows, else by the two purses."""
         payment = self.named(name)
-        if payment.online_entry is not None:
-            return Status.SETTLED.value
+        if payment.online_id is not None:
+            waiting = self._economy.queries.waiting_payment(payment.online_id)
+            if waiting is None:
+                return Status.SETTLED.value
+            return LAPSED if waiting.lapsed else WAITING
         if payment.id is None:
             return Status.REFUSED.value
         payer, payee = self._states(payment, payment.id)

@@ -10,8 +10,10 @@ from typing import Final
 
 from cbdc.amounts import parse_tenge, show_tenge
 from cbdc.errors import Malformed, TengeError
+from cbdc.formats.lines import Line
 from wallet.carriers import MemoryCarrier
-from wallet.protocol import Line, PaymentBundle
+from wallet.online import WAIT_FOR_S
+from wallet.protocol import PaymentBundle
 from wallet.scenarios import expectations
 from wallet.scenarios.economy import Device, Economy
 from wallet.scenarios.forging import forge
@@ -152,11 +154,16 @@ class _Player:
             raise
 
     def _pay_online(self, step: Step, payer: Device, payee: Device) -> str:
-        purpose = self.economy.purpose(step.fields.get("purpose"))
-        entry = payer.wallet.pay_online(payee.wallet.online_key, step.amount_tiyn(), purpose)
+        purpose, lines = self.economy.purpose(step.fields.get("purpose")), _lines(step)
+        request = payee.wallet.request(step.amount_tiyn(), lines) if lines else None
+        wait_s = span_of(step.text("wait")) if "wait" in step.fields else WAIT_FOR_S
+        key, amount_tiyn = payee.wallet.online_key, step.amount_tiyn()
+        entry, payment_id = payer.wallet.pay_online(key, amount_tiyn, purpose, request, wait_s)
         payee.wallet.look()
-        self.payments.note(step, Payment(payer.name, payee.name, step.amount_tiyn(), online_entry=entry))
-        return f"{payer.name} pays {payee.name} {_show(step)} on the ledger, entry {entry}"
+        self.payments.note(step, Payment(payer.name, payee.name, amount_tiyn, online_id=payment_id))
+        waits = self.economy.queries.waiting_payment(payment_id) is not None
+        said = f"{payer.name} pays {payee.name} {_show(step)} on the ledger, entry {entry}"
+        return f"{said}; it waits" if waits else said
 
     def _pay_offline(self, step: Step, payer: Device, payee: Device, what: str | None, lost: set[str]) -> str:
         invoice = payee.wallet.invoice(step.amount_tiyn(), _lines(step))
@@ -188,6 +195,37 @@ class _Player:
     def _note_offline(self, step: Step, payer: Device, payee: Device, bundle: bytes) -> None:
         payment_id, raw = self.payments.id_of(bundle), PaymentBundle.decode(bundle).payment
         self.payments.note(step, Payment(payer.name, payee.name, step.amount_tiyn(), payment_id, raw))
+
+    # --- purposes ------------------------------------------------------------------------------
+
+    def evidence(self, step: Step) -> str:
+        oracle, fact, named = step.text("oracle"), step.text("fact"), step.text("about")
+        about = self.payments.id_named(named) if self.payments.has(named) else self.economy.account(named)
+        self.economy.attest(oracle, fact, about)
+        return f"{oracle} states of {named}: {fact}"
+
+    def approve(self, step: Step) -> str:
+        self.economy.approve(step.text("by"), self.payments.id_named(step.text("payment")))
+        return f"{step.text('by')} approves {step.text('payment')}: {self.payments.status(step.text('payment'))}"
+
+    def refund(self, step: Step) -> str:
+        payment = self.payments.named(step.text("payment"))
+        payee = self.economy.device(payment.payee)
+        amount_tiyn = step.amount_tiyn() if "amount" in step.fields else None
+        payee.wallet.refund(self.payments.id_named(step.text("payment")), amount_tiyn)
+        return f"{payment.payee} refunds {payment.payer} under the marks that {step.text('payment')} bore"
+
+    def allow(self, step: Step) -> str:
+        sponsor, device = self.economy.device(step.text("from")), self.economy.device(step.text("to"))
+        purpose = self.economy.purpose(step.text("purpose")) or b""
+        self.economy.allow(sponsor, device, purpose, step.amount_tiyn())
+        return f"{sponsor.name} allows {device.name} {_show(step)} of {step.text('purpose')} without asking the ledger"
+
+    def recall(self, step: Step) -> str:
+        sponsor, device = self.economy.device(step.text("from")), self.economy.wallet(step.text("wallet"))
+        purpose = self.economy.purpose(step.text("purpose")) or b""
+        taken_tiyn = self.economy.recall(sponsor, device, purpose, step.text("reference"))
+        return f"{show_tenge(taken_tiyn)} of {step.text('purpose')} are recalled from {device.name}"
 
     def lose_message(self, step: Step) -> str:
         name, message = step.text("payment"), step.text("message")
@@ -357,6 +395,11 @@ _ACTIONS: Final[dict[str, Callable[[_Player, Step], str]]] = {
     "reserve": _Player.reserve,
     "grant": _Player.grant,
     "pay": _Player.pay,
+    "evidence": _Player.evidence,
+    "approve": _Player.approve,
+    "refund": _Player.refund,
+    "allow": _Player.allow,
+    "recall": _Player.recall,
     "lose_message": _Player.lose_message,
     "resend": _Player.resend,
     "release": _Player.release,

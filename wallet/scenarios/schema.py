@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from cbdc.errors import FormError, Malformed, TengeError, TooLarge
-from cbdc.limits import MAX_SCENARIO_BYTES
+from cbdc.limits import MAX_SCENARIO_BYTES, MAX_SPLIT_PARTS
 from cbdc.policy import Policy
+from cbdc.purposes.conditions import Evidence, every
+from cbdc.purposes.rules import MarkRule, UntilEvidence, rule_from_cbor
 from wallet.scenarios import forms
 from wallet.scenarios.conditions import condition_of
 from wallet.scenarios.forms import Names
@@ -44,14 +46,13 @@ _PRIVACY_AMOUNTS: Final = {
     ("cash", "payment"): "cash_payment_tiyn",
     ("cash", "month"): "cash_month_tiyn",
 }
-_TABLES: Final = ("title", "seed", "start", "policy", "bank", "wallet", "purpose", "step")
-_TABLES_TO_COME: Final = ("oracle", "approver")
+_TABLES: Final = ("title", "seed", "start", "policy", "bank", "wallet", "oracle", "approver", "purpose", "step")
 _BANK_FIELDS: Final = ("name", "reserve")
 _WALLET_FIELDS: Final = ("name", "bank", "kind", "mcc", "kato", "bin", "iin", "tier")
-_PURPOSE_FIELDS: Final = ("name", "sponsor", "title", "mark", "expires", "return_to", "allow")
+_PURPOSE_FIELDS: Final = ("name", "sponsor", "title", "mark", "expires", "return_to", "allow", "split")
 _LANGUAGES: Final = ("en", "kk", "ru")
-_MARKS: Final = ("clears",)
-_MARKS_TO_COME: Final = ("keeps", "keeps_hops", "until_evidence")
+_PLAIN_MARKS: Final = ("clears", "keeps")
+_MARKS: Final = (*_PLAIN_MARKS, "keeps_hops", "until_evidence")
 
 _LAST_START_S: Final = 7_258_118_400
 """The beginning of the year 2200; a hundred years later every calendar still works."""
@@ -79,6 +80,15 @@ class WalletSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class SplitSpec:
+    """``parts`` of ``of`` parts of every payment go to a wallet."""
+
+    to: str
+    parts: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
 class PurposeSpec:
     """A purpose as written; ``allow`` is turned into conditions when the wallets are known."""
 
@@ -86,9 +96,10 @@ class PurposeSpec:
     sponsor: str
     return_to: str
     titles: tuple[str, str, str]
-    mark: str
+    mark: MarkRule
     expires_s: int
     allow: dict[str, Any]
+    split: SplitSpec | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +141,8 @@ class Scenario:
     policy: Policy
     banks: tuple[BankSpec, ...]
     wallets: tuple[WalletSpec, ...]
+    oracles: tuple[str, ...]
+    approvers: tuple[str, ...]
     purposes: tuple[PurposeSpec, ...]
     steps: tuple[Step, ...]
 
@@ -158,12 +171,15 @@ def parse(data: Table) -> Scenario:
     _check_tables(data)
     banks = tuple(_bank(item) for item in _tables(data, "bank"))
     wallets = tuple(_wallet(item) for item in _tables(data, "wallet"))
+    oracles, approvers = (_others(data, what) for what in ("oracle", "approver"))
     purposes = tuple(_purpose(item) for item in _tables(data, "purpose"))
     for named in (banks, wallets, purposes):
         _check_once([item.name for item in named])
-    _check_owners(banks, wallets, purposes)
+    _check_once([*(bank.name for bank in banks), *oracles, *approvers])
+    _check_once([*(wallet.name for wallet in wallets), *oracles, *approvers])
+    _check_owners(banks, wallets, purposes, oracles, approvers)
     steps = _tables(data, "step")
-    names = _names(banks, wallets, purposes, steps)
+    names = _names(banks, wallets, purposes, oracles, approvers, steps)
     scenario = Scenario(
         title=text_in(data, "title", "the scenario"),
         seed=count_of(data.get("seed", 0), "seed"),
@@ -171,6 +187,8 @@ def parse(data: Table) -> Scenario:
         policy=_policy(data),
         banks=banks,
         wallets=wallets,
+        oracles=oracles,
+        approvers=approvers,
         purposes=purposes,
         steps=tuple(_step(number, item, names) for number, item in enumerate(steps, 1)),
     )
@@ -207,6 +225,14 @@ def _wallet(item: Table) -> WalletSpec:
     )
 
 
+def _others(data: Table, what: str) -> tuple[str, ...]:
+    """The names of oracles or approvers."""
+    tables = _tables(data, what)
+    for item in tables:
+        check_fields(item, ("name",), what)
+    return tuple(name_in(item, "name", f"an {what}") for item in tables)
+
+
 def _purpose(item: Table) -> PurposeSpec:
     name = name_in(item, "name", "a purpose")
     where = f"purpose {name}"
@@ -225,18 +251,35 @@ def _purpose(item: Table) -> PurposeSpec:
         mark=_mark(item.get("mark", "clears"), where),
         expires_s=placed_time(item.get("expires"), f"{where}: expires"),
         allow=allow,
+        split=_split(item, where),
     )
 
 
-def _mark(mark: object, where: str) -> str:
-    """The rule for the mark: a text, or a table of one rule with its argument."""
-    name = next(iter(mark)) if isinstance(mark, dict) and len(mark) == 1 else mark
-    if name in _MARKS_TO_COME:
-        raise Malformed(f"{where}: this rule for the mark is not there yet", found=shown(mark), wanted="clears")
-    if not isinstance(mark, str) or mark not in _MARKS:
-        values = nearest(shown(name), (*_MARKS, *_MARKS_TO_COME))
-        raise Malformed(f"{where}: unknown rule for the mark", found=shown(mark), **values)
-    return mark
+def _mark(mark: object, where: str) -> MarkRule:
+    """The rule for the mark: a text, or a table of one rule with its argument. Raises FormError."""
+    name, argument = next(iter(mark.items())) if isinstance(mark, dict) and len(mark) == 1 else (mark, None)
+    if name not in _MARKS or (argument is None) is not (name in _PLAIN_MARKS):
+        values = nearest(shown(name), _MARKS)
+        raise Malformed(f"{where}: unknown rule for the mark", found=shown(mark), wanted=" or ".join(_MARKS), **values)
+    try:
+        return rule_from_cbor(name if argument is None else [name, argument])
+    except FormError as error:
+        raise type(error)(f"{where}: mark: {error.message}", **error.values) from None
+
+
+def _split(item: Table, where: str) -> SplitSpec | None:
+    if "split" not in item:
+        return None
+    table, where = table_in(item, "split"), f"{where}: split"
+    check_fields(table, ("to", "parts", "of"), where)
+    found = SplitSpec(
+        text_in(table, "to", where),
+        count_of(table.get("parts"), f"{where}: parts"),
+        count_of(table.get("of"), f"{where}: of"),
+    )
+    if not 0 < found.parts < found.of <= MAX_SPLIT_PARTS:
+        raise Malformed(f"{where}: a part of the whole, and not all of it", found=found.parts, limit=found.of)
+    return found
 
 
 def _step(number: int, item: Table, names: Names) -> Step:
@@ -257,9 +300,6 @@ def _step(number: int, item: Table, names: Names) -> Step:
 
 
 def _check_tables(data: Table) -> None:
-    for name in data:
-        if name in _TABLES_TO_COME:
-            raise Malformed(f"[[{name}]] is not there yet")
     check_fields(data, _TABLES)
 
 
@@ -269,20 +309,31 @@ def _check_once(names: list[str]) -> None:
 
 
 def _check_owners(
-    banks: tuple[BankSpec, ...], wallets: tuple[WalletSpec, ...], purposes: tuple[PurposeSpec, ...]
+    banks: tuple[BankSpec, ...],
+    wallets: tuple[WalletSpec, ...],
+    purposes: tuple[PurposeSpec, ...],
+    oracles: tuple[str, ...],
+    approvers: tuple[str, ...],
 ) -> None:
-    """The banks of wallets and the wallets of purposes are there, and conditions can be read."""
+    """The banks of wallets and the wallets and oracles of purposes are there, and conditions can be read."""
     for wallet in wallets:
         _check_there(wallet.bank, "bank", f"wallet {wallet.name}", [bank.name for bank in banks])
     accounts = {wallet.name: f"{wallet.bank}/{wallet.name}" for wallet in wallets}
+    everybody = accounts | {name: name for name in (*oracles, *approvers)}
     for purpose in purposes:
         where = f"purpose {purpose.name}"
-        for name in (purpose.sponsor, purpose.return_to):
+        split_to = (purpose.split.to,) if purpose.split else ()
+        for name in (purpose.sponsor, purpose.return_to, *split_to):
             _check_there(name, "wallet", where, accounts)
+        if isinstance(purpose.mark, UntilEvidence):
+            _check_there(purpose.mark.oracle, "oracle", where, list(oracles))
         try:
-            condition_of(purpose.allow, lambda name: _account(name, accounts))
+            condition = condition_of(purpose.allow, lambda name: _account(name, everybody))
         except FormError as error:
             raise type(error)(f"{where}: {error.message}", **error.values) from None
+        for node in every(condition):
+            if isinstance(node, Evidence):
+                _check_there(node.oracle, "oracle", where, list(oracles))
 
 
 def _account(name: str, accounts: dict[str, str]) -> str:
@@ -300,6 +351,8 @@ def _names(
     banks: tuple[BankSpec, ...],
     wallets: tuple[WalletSpec, ...],
     purposes: tuple[PurposeSpec, ...],
+    oracles: tuple[str, ...],
+    approvers: tuple[str, ...],
     steps: list[Table],
 ) -> Names:
     paid = [step.get("as") for step in steps if step.get("do") == "pay"]
@@ -307,6 +360,8 @@ def _names(
         banks=tuple(bank.name for bank in banks),
         wallets=tuple(wallet.name for wallet in wallets),
         purposes=tuple(purpose.name for purpose in purposes),
+        oracles=oracles,
+        approvers=(*approvers, *(wallet.name for wallet in wallets)),
         devices={wallet.name for wallet in wallets},
         payments_to_come=[name for name in paid if isinstance(name, str)],
     )

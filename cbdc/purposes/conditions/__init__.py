@@ -8,9 +8,15 @@ attribute at hand (``Refusal.decided``).
 A new condition is one new class, a line in the reader's table, its words, and its tests; nothing else moves.
 """
 
-from cbdc.purposes.conditions.amount import PerPayment
-from cbdc.purposes.conditions.base import Condition, Payment, Refusal
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cbdc.purposes.conditions.amount import PerPayment, PerPeriod
+from cbdc.purposes.conditions.base import Condition, Memory, Payment, Refusal
 from cbdc.purposes.conditions.combinators import All, Any, Not
+from cbdc.purposes.conditions.consent import Approval, Evidence
+from cbdc.purposes.conditions.items import Items
 from cbdc.purposes.conditions.parties import Payee, PayeeKato, PayeeMcc, PayeeTier, Payer
 from cbdc.purposes.conditions.reading import from_cbor
 from cbdc.purposes.conditions.time import After, Before, Hours
@@ -19,9 +25,13 @@ __all__ = [
     "After",
     "All",
     "Any",
+    "Approval",
     "Before",
     "Condition",
+    "Evidence",
     "Hours",
+    "Items",
+    "Memory",
     "Not",
     "Payee",
     "PayeeKato",
@@ -30,6 +40,18 @@ __all__ = [
     "Payer",
     "Payment",
     "PerPayment",
+    "PerPeriod",
     "Refusal",
+    "every",
     "from_cbor",
 ]
+
+
+def every(condition: Condition) -> Iterator[Condition]:
+    """The condition and all inside it."""
+    yield condition
+    if isinstance(condition, All | Any):
+        for inner in condition.conditions:
+            yield from every(inner)
+    elif isinstance(condition, Not):
+        yield from every(condition.condition)

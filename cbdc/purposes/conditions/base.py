@@ -6,15 +6,30 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cbdc.formats import cbor
+from cbdc.formats.lines import Line
 from cbdc.purposes.words import Phrase
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What only the ledger remembers: what the payer paid of this purpose, who approved, what oracles have stated.
+
+    ``spent`` are (ledger time in seconds, tiyn); ``facts`` are (oracle, fact), about the payment or either party.
+    """
+
+    spent: tuple[tuple[int, int], ...] = ()
+    approvals: frozenset[str] = frozenset()
+    facts: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Payment:
     """What a condition may look at: one payee's share of one transfer, in one purpose's tokens.
 
-    Accounts are ``bank/subject``; an attribute is None where the payee's certificate does not state it.
-    ``time_s`` is ledger time: the entry's online, the invoice's offline.
+    Accounts are ``bank/subject``, or an institution's name; an attribute is None where the payee's certificate does
+    not state it. ``time_s`` is ledger time: the entry's online, the invoice's offline. ``lines`` are the invoice's,
+    None if it has none. ``others_tiyn`` is what the same transfer pays of this purpose to others. ``memory`` is None
+    where there is no ledger to ask; then ``allowance_tiyn`` is what the payer's purse may pay without it, if anything.
     """
 
     payer: str
@@ -24,16 +39,29 @@ class Payment:
     amount_tiyn: int
     time_s: int
     payee_tier: int | None = None
+    lines: tuple[Line, ...] | None = None
+    others_tiyn: int = 0
+    memory: Memory | None = None
+    allowance_tiyn: int | None = None
+
+    @property
+    def is_allowed_unseen(self) -> bool:
+        """Whether the payer's certificate stands in for the ledger's memory."""
+        return self.memory is None and self.allowance_tiyn is not None and self.amount_tiyn <= self.allowance_tiyn
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why not: which condition, what it found and what it wanted. ``decided`` is False if an attribute lacked."""
+    """Why not: which condition, what it found and what it wanted.
+
+    ``decided`` is False if what it asks about lacked. ``pending`` if it may still come: the payment can wait for it.
+    """
 
     condition: str
     found: Phrase
     wanted: Phrase
     decided: bool = True
+    pending: bool = False
 
 
 class Condition(Protocol):

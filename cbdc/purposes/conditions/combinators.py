@@ -11,13 +11,16 @@ from cbdc.purposes.words import Phrase
 
 @dataclass(frozen=True, slots=True)
 class All:
-    """Every condition must allow; refuses with the first reason, and is as decided as any of them."""
+    """Every condition must allow; refuses with the first reason that no waiting mends, and is as decided as any."""
 
     conditions: tuple[Condition, ...]
 
     def refuses(self, payment: Payment) -> Refusal | None:
         refusals = [refusal for condition in self.conditions if (refusal := condition.refuses(payment))]
-        return replace(refusals[0], decided=any(refusal.decided for refusal in refusals)) if refusals else None
+        if not refusals:
+            return None
+        first = next((refusal for refusal in refusals if not refusal.pending), refusals[0])
+        return replace(first, decided=any(refusal.decided for refusal in refusals))
 
     def wants(self) -> Phrase:
         return Phrase("all", tuple(condition.wants() for condition in self.conditions))
@@ -28,7 +31,7 @@ class All:
 
 @dataclass(frozen=True, slots=True)
 class Any:
-    """At least one condition must allow; refuses with all the reasons."""
+    """At least one condition must allow; refuses with all the reasons, and waits if one of them may still come."""
 
     conditions: tuple[Condition, ...]
 
@@ -40,7 +43,8 @@ class Any:
                 return None
             refusals.append(refusal)
         found = Phrase("both", tuple(refusal.found for refusal in refusals))
-        return Refusal("any", found, self.wants(), all(refusal.decided for refusal in refusals))
+        decided, pending = all(r.decided for r in refusals), any(r.pending for r in refusals)
+        return Refusal("any", found, self.wants(), decided, pending)
 
     def wants(self) -> Phrase:
         return Phrase("any", tuple(condition.wants() for condition in self.conditions))

@@ -12,12 +12,16 @@ from cbdc.limits import (
     MAX_CONDITION_DEPTH,
     MAX_CONDITION_LIST,
     MAX_CONDITION_NODES,
+    MAX_FACT_CHARS,
     MAX_NAME_CHARS,
+    MAX_PERIOD_DAYS,
     MAX_SMALL,
 )
-from cbdc.purposes.conditions.amount import PerPayment
+from cbdc.purposes.conditions.amount import PerPayment, PerPeriod
 from cbdc.purposes.conditions.base import Condition
 from cbdc.purposes.conditions.combinators import All, Any, Not
+from cbdc.purposes.conditions.consent import Approval, Evidence
+from cbdc.purposes.conditions.items import Items
 from cbdc.purposes.conditions.parties import Payee, PayeeKato, PayeeMcc, PayeeTier, Payer
 from cbdc.purposes.conditions.time import DAY_MINUTES, DAYS, After, Before, Hours
 
@@ -91,14 +95,42 @@ def _hours(value: cbor.Value) -> Hours:
     return Hours(weekdays, from_minute, to_minute)
 
 
+def _per_period(value: cbor.Value) -> PerPeriod:
+    amount, days = cbor.array(value, "per_period", 2)
+    if days == 0:
+        raise Malformed("a period has at least one day")
+    return PerPeriod(cbor.unsigned(amount, "per_period", MAX_AMOUNT_TIYN), cbor.unsigned(days, "days", MAX_PERIOD_DAYS))
+
+
+def _approval(value: cbor.Value) -> Approval:
+    of, quorum = cbor.array(value, "approval", 2)
+    names = _texts(of, "approval", _ACCOUNT_CHARS)
+    needed = cbor.unsigned(quorum, "quorum", MAX_CONDITION_LIST)
+    if not 0 < needed <= len(set(names)):
+        raise Malformed("a quorum is one or more of those who may approve", found=needed, limit=len(set(names)))
+    return Approval(names, needed)
+
+
+def _evidence(value: cbor.Value) -> Evidence:
+    oracle, fact = cbor.array(value, "evidence", 2)
+    return Evidence(cbor.text_up_to(oracle, "oracle", MAX_NAME_CHARS), cbor.text_up_to(fact, "fact", MAX_FACT_CHARS))
+
+
+_ACCOUNT_CHARS: Final = 2 * MAX_NAME_CHARS + 1
+"""``bank/subject``, or an institution's name."""
+
 _LEAVES: Final[dict[str, Callable[[cbor.Value], Condition]]] = {
-    "payee": lambda value: Payee(_texts(value, "payee", 2 * MAX_NAME_CHARS + 1)),
-    "payer": lambda value: Payer(_texts(value, "payer", 2 * MAX_NAME_CHARS + 1)),
+    "payee": lambda value: Payee(_texts(value, "payee", _ACCOUNT_CHARS)),
+    "payer": lambda value: Payer(_texts(value, "payer", _ACCOUNT_CHARS)),
     "payee_tier": lambda value: PayeeTier(_tiers(value)),
     "hours": _hours,
     "payee_mcc": lambda value: PayeeMcc(_codes(value, "payee_mcc", 4, 4)),
     "payee_kato": lambda value: PayeeKato(_codes(value, "payee_kato", 2, 9)),
     "per_payment": lambda value: PerPayment(cbor.unsigned(value, "per_payment", MAX_AMOUNT_TIYN)),
+    "per_period": _per_period,
+    "items": lambda value: Items(_texts(value, "items", MAX_NAME_CHARS)),
+    "approval": _approval,
+    "evidence": _evidence,
     "after": lambda value: After(cbor.time_s(value, "after")),
     "before": lambda value: Before(cbor.time_s(value, "before")),
 }

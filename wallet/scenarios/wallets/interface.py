@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+from cbdc.formats.lines import Line
 from cbdc.log.receipts import Receipt
 from cbdc.purposes.definition import Definition
 from wallet.balance import Holdings
 from wallet.customer import SyncReport
-from wallet.protocol import Line
 from wallet.purse import Received, Sent
 
 
@@ -29,9 +29,22 @@ class PlayedWallet(Protocol):
     def define_purpose(self, definition: Definition) -> bytes: ...
 
     def grant(self, payee: bytes, amount_tiyn: int, purpose: bytes) -> int:
-        """The entry's index, as of `pay_online`."""
+        """The entry's index."""
 
-    def pay_online(self, payee: bytes, amount_tiyn: int, purpose: bytes | None) -> int: ...
+    def pay_online(
+        self, payee: bytes, amount_tiyn: int, purpose: bytes | None, request: bytes | None, wait_s: int
+    ) -> list[Any]:
+        """The entry's index, and the payment's id. ``request`` is the payee's own word on what is bought."""
+
+    def request(self, amount_tiyn: int, lines: tuple[Line, ...]) -> bytes: ...
+
+    def refund(self, payment_id: bytes, amount_tiyn: int | None) -> int: ...
+
+    def sign_approval(self, payment_id: bytes, account: str) -> bytes: ...
+
+    def allow(self, purpose: bytes, account: str, amount_tiyn: int) -> None: ...
+
+    def sign_recall(self, purpose: bytes, names: tuple[bytes, ...], reference: str) -> bytes: ...
 
     def look(self) -> None: ...
 

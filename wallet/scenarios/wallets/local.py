@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from cbdc.formats.lines import Line
 from cbdc.log.receipts import Receipt
 from cbdc.purposes.definition import Definition
 from wallet.balance import Holdings
 from wallet.customer import Customer, SyncReport
 from wallet.element import ElementMaker
 from wallet.port import LedgerPort
-from wallet.protocol import Line
 from wallet.purse import Received, Sent
 from wallet.scenarios.careless import CarelessPurse
 from wallet.scenarios.chance import SeededRandom
@@ -85,8 +85,28 @@ class LocalWallet:
     def grant(self, payee: bytes, amount_tiyn: int, purpose: bytes) -> int:
         return self.customer.grant(self._port(), payee, amount_tiyn, purpose).index
 
-    def pay_online(self, payee: bytes, amount_tiyn: int, purpose: bytes | None) -> int:
-        return self.customer.pay(self._port(), payee, amount_tiyn, purpose=purpose).index
+    def pay_online(
+        self, payee: bytes, amount_tiyn: int, purpose: bytes | None, request: bytes | None, wait_s: int
+    ) -> list[Any]:
+        port = self._port()
+        receipt = self.customer.pay(port, payee, amount_tiyn, purpose=purpose, request=request, wait_s=wait_s)
+        made = next(item for item in reversed(self.customer.history()) if item.entry_index == receipt.index)
+        return [receipt.index, made.message_id]
+
+    def request(self, amount_tiyn: int, lines: tuple[Line, ...]) -> bytes:
+        return self.customer.request(amount_tiyn, lines)
+
+    def refund(self, payment_id: bytes, amount_tiyn: int | None) -> int:
+        return self.customer.refund(self._port(), payment_id, amount_tiyn).index
+
+    def sign_approval(self, payment_id: bytes, account: str) -> bytes:
+        return self.customer.sign_approval(payment_id, account)
+
+    def allow(self, purpose: bytes, account: str, amount_tiyn: int) -> None:
+        self.customer.allow(self._port(), purpose, account, amount_tiyn)
+
+    def sign_recall(self, purpose: bytes, names: tuple[bytes, ...], reference: str) -> bytes:
+        return self.customer.sign_recall(purpose, names, reference)
 
     def look(self) -> None:
         self.customer.look(self._port())

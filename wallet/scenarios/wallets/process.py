@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from cbdc.formats.calls import read_answer, request
+from cbdc.formats.lines import Line, lines_to_cbor
 from cbdc.log.receipts import Receipt
 from cbdc.purposes.definition import Definition
 from wallet.balance import Holdings
 from wallet.child import ChildProcess
 from wallet.customer import SyncReport
-from wallet.protocol import Line
 from wallet.purse import Received, Sent
-from wallet.scenarios.wallets.wire import ANSWER_S, FRAME_BYTES, WALLET_CALLS, lines_fields
+from wallet.scenarios.wallets.wire import ANSWER_S, FRAME_BYTES, WALLET_CALLS
 
 
 class WalletProcess:
@@ -61,8 +61,25 @@ class WalletProcess:
     def grant(self, payee: bytes, amount_tiyn: int, purpose: bytes) -> int:
         return int(self._ask("grant", payee, amount_tiyn, purpose))
 
-    def pay_online(self, payee: bytes, amount_tiyn: int, purpose: bytes | None) -> int:
-        return int(self._ask("pay_online", payee, amount_tiyn, purpose))
+    def pay_online(
+        self, payee: bytes, amount_tiyn: int, purpose: bytes | None, request: bytes | None, wait_s: int
+    ) -> list[Any]:
+        return list(self._ask("pay_online", payee, amount_tiyn, purpose, request, wait_s))
+
+    def request(self, amount_tiyn: int, lines: tuple[Line, ...]) -> bytes:
+        return bytes(self._ask("request", amount_tiyn, lines_to_cbor(lines)))
+
+    def refund(self, payment_id: bytes, amount_tiyn: int | None) -> int:
+        return int(self._ask("refund", payment_id, amount_tiyn))
+
+    def sign_approval(self, payment_id: bytes, account: str) -> bytes:
+        return bytes(self._ask("sign_approval", payment_id, account))
+
+    def allow(self, purpose: bytes, account: str, amount_tiyn: int) -> None:
+        self._ask("allow", purpose, account, amount_tiyn)
+
+    def sign_recall(self, purpose: bytes, names: tuple[bytes, ...], reference: str) -> bytes:
+        return bytes(self._ask("sign_recall", purpose, list(names), reference))
 
     def look(self) -> None:
         self._ask("look")
@@ -94,7 +111,7 @@ class WalletProcess:
         return str(self._ask("element_file"))
 
     def invoice(self, amount_tiyn: int, lines: tuple[Line, ...]) -> bytes:
-        return bytes(self._ask("invoice", amount_tiyn, lines_fields(lines)))
+        return bytes(self._ask("invoice", amount_tiyn, lines_to_cbor(lines)))
 
     def pay(self, invoice: bytes, purpose: bytes | None) -> bytes:
         return bytes(self._ask("pay", invoice, purpose))

@@ -12,12 +12,12 @@ from typing import Any, Final
 
 from cbdc.formats import cbor
 from cbdc.formats.calls import Call, Calls, Shape, error_fields, error_of
+from cbdc.formats.lines import lines_from_cbor
 from cbdc.limits import MAX_LEDGER_ANSWER_BYTES
 from cbdc.log.receipts import Receipt
 from cbdc.purposes.definition import Definition
 from wallet.balance import Holdings
 from wallet.customer import SyncReport
-from wallet.protocol import Line
 from wallet.purse import Received, Sent
 
 FRAME_BYTES: Final = MAX_LEDGER_ANSWER_BYTES
@@ -40,15 +40,6 @@ def _call(*arguments: Shape, to: Callable[[Any], cbor.Value] = as_is, back: Call
 
 def _list_of(back: Callable[[Any], Any]) -> Callable[[Any], list[Any]]:
     return lambda values: [back(value) for value in values]
-
-
-def lines_fields(lines: tuple[Line, ...]) -> cbor.Value:
-    """An invoice's lines."""
-    return [[line.category, line.amount_tiyn] for line in lines]
-
-
-def _lines(value: Any) -> tuple[Line, ...]:
-    return tuple(Line(category, amount_tiyn) for category, amount_tiyn in value)
 
 
 def _sent_fields(sent: Sent) -> cbor.Value:
@@ -85,7 +76,12 @@ WALLET_CALLS: Final[dict[str, Call]] = {
     "install": _call(as_is, as_is, as_is, to=nothing),
     "define_purpose": _call(Definition.from_cbor),
     "grant": _call(as_is, as_is, as_is),
-    "pay_online": _call(as_is, as_is, as_is),
+    "pay_online": _call(as_is, as_is, as_is, as_is, as_is),
+    "request": _call(as_is, lines_from_cbor),
+    "refund": _call(as_is, as_is),
+    "sign_approval": _call(as_is, as_is),
+    "allow": _call(as_is, as_is, as_is, to=nothing),
+    "sign_recall": _call(as_is, tuple, as_is),
     "look": _call(to=nothing),
     "load": _call(as_is, as_is, to=nothing),
     "unload": _call(as_is, as_is, to=nothing),
@@ -95,7 +91,7 @@ WALLET_CALLS: Final[dict[str, Call]] = {
     "retired_keys": _call(),
     "install_purse": _call(as_is, as_is, to=nothing),
     "element_file": _call(),
-    "invoice": _call(as_is, _lines),
+    "invoice": _call(as_is, lines_from_cbor),
     "pay": _call(as_is, as_is),
     "accept": _call(as_is),
     "finish": _call(as_is, as_is, to=nothing),

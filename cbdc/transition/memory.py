@@ -1,0 +1,85 @@
+"""What the ledger remembers for conditions: payments of late, oracles' facts, and which marks evidence has lifted."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from cbdc.errors import Replayed, TooLarge
+from cbdc.formats.hashing import HASH_BYTES
+from cbdc.limits import MAX_FACTS
+from cbdc.messages.bodies import Attest
+from cbdc.messages.message import Verified
+from cbdc.policy import DAY_S
+from cbdc.purposes.conditions import Evidence, Memory, every
+from cbdc.purposes.definition import Definition
+from cbdc.purposes.rules import UntilEvidence
+from cbdc.state.records import Facts, OfflineToken, Token
+from cbdc.transition import guards
+from cbdc.transition.draft import Draft
+
+
+def memory_of(
+    draft: Draft, purpose: bytes, payer: str, payee: str, payment_id: bytes, approvals: Collection[str] = ()
+) -> Memory:
+    """What a payment's conditions may ask the ledger; payer and payee are accounts."""
+    definition = draft.definition(purpose)
+    asked = {(node.oracle, node.fact) for node in every(definition.condition) if isinstance(node, Evidence)}
+    facts = {
+        (oracle, fact)
+        for oracle, fact in asked
+        if any(fact in draft.facts(oracle, about).facts for about in (payment_id, payer, payee))
+    }
+    spends = draft.spent(purpose, payer).spends if definition.period_days else []
+    return Memory(tuple([(time_s, tiyn) for time_s, tiyn in spends]), frozenset(approvals), frozenset(facts))
+
+
+def note_spent(draft: Draft, purpose: bytes, payer: str, amount_tiyn: int, time_s: int) -> None:
+    """Remember a payment for as long as a limit per period asks for it."""
+    days = draft.definition(purpose).period_days
+    if days:
+        spent = draft.spent(purpose, payer).with_one_more(time_s, amount_tiyn, time_s - days * DAY_S)
+        draft.put_spent(purpose, payer, spent)
+
+
+def note_returned(draft: Draft, purpose: bytes, payer: str, amount_tiyn: int, time_s: int) -> None:
+    """What came back was not spent: it counts no more."""
+    if draft.definition(purpose).period_days:
+        draft.put_spent(purpose, payer, draft.spent(purpose, payer).without(amount_tiyn, time_s))
+
+
+# --- evidence ----------------------------------------------------------------------------------
+
+
+def state_fact(draft: Draft, body: Attest, verified: Verified) -> None:
+    """Write an oracle's fact down.
+
+    Raises:
+        Replayed: it was stated before. TooLarge: `MAX_FACTS` about one thing.
+    """
+    before = draft.facts(body.oracle, body.about).facts
+    if body.fact in before:
+        raise Replayed("the fact was stated before", id=verified.id)
+    if len(before) >= MAX_FACTS:
+        raise TooLarge("too many facts about one thing", limit=MAX_FACTS)
+    draft.put_facts(body.oracle, body.about, Facts(sorted([*before, body.fact])))
+
+
+def is_freed(draft: Draft, definition: Definition, name: bytes, owner: bytes) -> bool:
+    """Whether evidence has lifted the mark of a token: about the payment that brought it, or about its owner."""
+    rule = definition.mark
+    if not isinstance(rule, UntilEvidence):
+        return False
+    abouts = (name[:HASH_BYTES], guards.name_of(draft, owner))
+    return any(draft.facts(rule.oracle, about).facts for about in abouts)
+
+
+def freed(draft: Draft, names: Iterable[bytes], tokens: Iterable[Token | OfflineToken]) -> frozenset[bytes]:
+    """The purposes all of whose value in these tokens is free money by evidence."""
+    marked = [(name, token) for name, token in zip(names, tokens, strict=True) if token.purpose is not None]
+    found: set[bytes] = set()
+    bound: set[bytes] = set()
+    for name, token in marked:
+        purpose = token.purpose or b""
+        is_free = is_freed(draft, draft.definition(purpose), name, token.owner)
+        (found if is_free else bound).add(purpose)
+    return frozenset(found - bound)
