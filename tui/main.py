@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tui.commands import bench, fraud, ledger, purse, qr, scenario, serve
+from tui.commands import bench, fraud, ledger, purse, qr, scenario, serve, sponsor
 from tui.output import CommandLine
 
 
@@ -37,6 +37,7 @@ def tenge(
 ledger.app.command("serve")(serve.serve)
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(purse.app, name="purse")
+app.add_typer(sponsor.app, name="sponsor")
 app.add_typer(qr.app, name="qr")
 app.add_typer(scenario.app, name="scenario")
 app.add_typer(fraud.app, name="fraud")
