@@ -30,7 +30,7 @@ Progress: TypeAlias = Callable[[int, int], None]
 """Called with (entries done, entries in all)."""
 
 _UNNAMED = frozenset({Kind.SWEEP, Kind.ATTEST})
-"""What may touch a purpose's money without naming it; every other message that does has the purpose's id in its bytes."""
+"""What may touch a purpose's money without naming it; every other message that does has its id in its bytes."""
 
 
 def track(store: SqliteStore, network: bytes, purpose: bytes, progress: Progress | None = None) -> Tracked:
@@ -58,7 +58,7 @@ def track(store: SqliteStore, network: bytes, purpose: bytes, progress: Progress
             entries=total,
             books=books_of(trail),
             held=held_of(trail),
-            movements=tuple(trail.movements),
+            movements=tuple(sorted(trail.movements, key=lambda movement: movement.entry)),
             trees=grow(trail),
         )
 

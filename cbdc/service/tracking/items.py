@@ -19,9 +19,8 @@ def bought(definition: Definition, lines: Sequence[Line], amount_tiyn: int, tota
     """
     if not lines:
         return ((NOT_STATED, amount_tiyn),)
-    named = {
-        name for node in every(definition.condition) if isinstance(node, ItemsCondition) for name in node.categories
-    }
+    asked = [node for node in every(definition.condition) if isinstance(node, ItemsCondition)]
+    named = {category for node in asked for category in node.categories}
     meant = [line for line in lines if line.category in named]
     if sum(line.amount_tiyn for line in meant) >= total_tiyn:
         return shared(amount_tiyn, [(line.category, line.amount_tiyn) for line in meant])

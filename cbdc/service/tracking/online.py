@@ -34,7 +34,7 @@ def grant(trail: Trail, at: At, body: Grant) -> None:
     for index, output in _of_purpose(trail, body.outputs):
         owner = trail.lookup.party(output.owner, at.time_s)
         name = outpoint(at.message, index)
-        made = trail.piece(name, output.owner, owner.account, output.amount_tiyn, mark, Place.ONLINE)
+        made = trail.piece(at, name, output.owner, owner.account, output.amount_tiyn, mark, Place.ONLINE)
         trail.step(Moved.GRANT, at, sponsor.account, [], [made], drawn_tiyn=output.amount_tiyn)
         trail.move(Moved.GRANT, at, sponsor, owner, output.amount_tiyn, Place.ONLINE)
 
@@ -53,7 +53,7 @@ def transfer(trail: Trail, at: At, body: Transfer) -> Escrow | None:
     if not spent:
         return None
     if trail.is_freed(spent):
-        free(trail, at, spent)
+        free(trail, spent)
         return None
     mark = trail.mark_of(spent)
     signer = spent[0].owner
@@ -62,7 +62,7 @@ def transfer(trail: Trail, at: At, body: Transfer) -> Escrow | None:
     change = [(index, output) for index, output in outputs if output.owner == signer]
     paid = [(index, output) for index, output in outputs if output.owner != signer]
     kept = [
-        trail.piece(outpoint(at.message, index), signer, payer.account, output.amount_tiyn, mark, Place.ONLINE)
+        trail.piece(at, outpoint(at.message, index), signer, payer.account, output.amount_tiyn, mark, Place.ONLINE)
         for index, output in change
     ]
     waited = trail.lookup.waited(at.message, paid[0][0]) if paid else None
@@ -73,7 +73,7 @@ def transfer(trail: Trail, at: At, body: Transfer) -> Escrow | None:
         payee = trail.lookup.party(output.owner, at.time_s)
         after = trail.mark_after(mark, payee)
         name = outpoint(at.message, index)
-        piece = trail.piece(name, output.owner, payee.account, output.amount_tiyn, after, Place.ONLINE)
+        piece = trail.piece(at, name, output.owner, payee.account, output.amount_tiyn, after, Place.ONLINE)
         got.append((payee, piece))
     trail.step(Moved.PAYMENT, at, payer.account, spent, [*kept, *(piece for _, piece in got)])
     trail.pay(at, payer, got, body.lines)
@@ -96,7 +96,7 @@ def _hold(
     for index, output in paid:
         payee = trail.lookup.party(output.owner, at.time_s)
         name = outpoint(at.message, index)
-        piece = trail.piece(name, at.message, payer.account, output.amount_tiyn, mark, Place.WAITING)
+        piece = trail.piece(at, name, at.message, payer.account, output.amount_tiyn, mark, Place.WAITING)
         held.append((index, piece, output.owner, trail.mark_after(mark, payee)))
         trail.move(Moved.WAITS, at, payer, payee, output.amount_tiyn, Place.WAITING)
     trail.step(Moved.WAITS, at, payer.account, spent, [*kept, *(piece for _, piece, *_ in held)])
@@ -108,7 +108,7 @@ def end_waiting(trail: Trail, at: At, escrow: Escrow) -> None:
     held = [piece for _, piece, *_ in escrow.held]
     if escrow.waited.lapsed:
         back = [
-            trail.piece(outpoint(escrow.payment, RETURNED_FROM + index), escrow.signer, *_as(piece), Place.ONLINE)
+            trail.piece(at, outpoint(escrow.payment, RETURNED_FROM + index), escrow.signer, *_as(piece), Place.ONLINE)
             for index, piece, *_ in escrow.held
         ]
         trail.step(Moved.LAPSED, at, escrow.payer.account, held, back)
@@ -119,7 +119,7 @@ def end_waiting(trail: Trail, at: At, escrow: Escrow) -> None:
     for index, piece, owner, mark in escrow.held:
         payee = trail.lookup.party(owner, at.time_s)
         name = outpoint(escrow.payment, SETTLED_FROM + index)
-        got.append((payee, trail.piece(name, owner, payee.account, piece.amount_tiyn, mark, Place.ONLINE)))
+        got.append((payee, trail.piece(at, name, owner, payee.account, piece.amount_tiyn, mark, Place.ONLINE)))
     trail.step(Moved.PAYMENT, at, escrow.payer.account, held, [piece for _, piece in got])
     trail.pay(at, escrow.payer, got, escrow.lines)
 
@@ -129,12 +129,12 @@ def _as(piece: Piece) -> tuple[str, int, Mark]:
     return piece.holder, piece.amount_tiyn, Mark(piece.purpose or b"", piece.left)
 
 
-def free(trail: Trail, at: At, pieces: list[Piece]) -> None:
-    """Evidence has lifted the mark from these: the trail ends where they are, whatever is done with them."""
-    amount_tiyn = sum(piece.amount_tiyn for piece in pieces)
-    holder = Party(pieces[0].holder)
-    trail.step(Moved.FREED, at, holder.account, pieces, [], gone=((Fate.SPENT, amount_tiyn),))
-    trail.move(Moved.FREED, at, holder, holder, amount_tiyn, Place.FREE)
+def free(trail: Trail, pieces: list[Piece]) -> None:
+    """Evidence had lifted the mark from these: the trail ends where and when it did, whatever is done with them now."""
+    for piece in pieces:
+        at, holder = trail.freed_at(piece), Party(piece.holder)
+        trail.step(Moved.FREED, at, piece.holder, [piece], [], gone=((Fate.SPENT, piece.amount_tiyn),))
+        trail.move(Moved.FREED, at, holder, holder, piece.amount_tiyn, Place.FREE)
 
 
 # --- back --------------------------------------------------------------------------------------
@@ -153,7 +153,7 @@ def refund(trail: Trail, at: At, body: Refund, signers: frozenset[bytes]) -> Non
         owner = trail.lookup.party(output.owner, at.time_s)
         mark = own if output.owner in signers else returned
         name = outpoint(at.message, index)
-        made.append(trail.piece(name, output.owner, owner.account, output.amount_tiyn, mark, Place.ONLINE))
+        made.append(trail.piece(at, name, output.owner, owner.account, output.amount_tiyn, mark, Place.ONLINE))
         if output.owner not in signers:
             customer, back_tiyn = owner, back_tiyn + output.amount_tiyn
     drawn_tiyn = sum(piece.amount_tiyn for piece in made) - sum(piece.amount_tiyn for piece in spent)

@@ -20,7 +20,7 @@ def load_or_unload(trail: Trail, at: At, body: Load | Unload) -> None:
     if not spent:
         return
     if trail.is_freed(spent):
-        free(trail, at, spent)
+        free(trail, spent)
         return
     mark, owner = trail.mark_of(spent), Party(spent[0].holder)
     made = []
@@ -29,7 +29,7 @@ def load_or_unload(trail: Trail, at: At, body: Load | Unload) -> None:
             continue
         name = outpoint(at.message, index)
         place = Place.ONLINE if trail.lookup.offline(name) is None else Place.OFFLINE
-        made.append(trail.piece(name, output.owner, owner.account, output.amount_tiyn, mark, place))
+        made.append(trail.piece(at, name, output.owner, owner.account, output.amount_tiyn, mark, place))
     in_purse_tiyn = sum(piece.amount_tiyn for piece in made if piece.place is Place.OFFLINE)
     online_tiyn = sum(piece.amount_tiyn for piece in made if piece.place is Place.ONLINE)
     if isinstance(body, Load):
@@ -55,10 +55,8 @@ def payment(trail: Trail, at: At, body: Transfer, terms: OfflineTerms) -> None:
         return
     payer = trail.lookup.certificate(terms.payer_certificate)
     payee = trail.lookup.certificate(terms.payee_certificate)
-    made = [
-        _made(trail, at, index, output, Party.of(payer if output.owner == payer.key else payee))
-        for index, output in outputs
-    ]
+    owners = {payer.key: Party.of(payer), payee.key: Party.of(payee)}
+    made = [_made(trail, at, index, output, owners[output.owner]) for index, output in outputs]
     spent = _marked_inputs(trail, at, body)
     got = [(Party.of(payee), piece) for piece in made if piece.owner == payee.key]
     if is_release(body, terms):
@@ -73,7 +71,7 @@ def _made(trail: Trail, at: At, index: int, output: Output, owner: Party) -> Pie
     token = trail.lookup.offline(name)
     if token is None:
         raise LedgerCorrupt("an output of a payment that counted is missing", where=f"offline {name.hex()}")
-    return trail.piece(name, output.owner, owner.account, output.amount_tiyn, _mark(token), Place.OFFLINE)
+    return trail.piece(at, name, output.owner, owner.account, output.amount_tiyn, _mark(token), Place.OFFLINE)
 
 
 def _mark(token: OfflineToken) -> Mark | None:
@@ -89,7 +87,9 @@ def _marked_inputs(trail: Trail, at: At, body: Transfer) -> list[Piece]:
             continue
         if name not in trail.pieces:  # its payment does not count: void
             holder = trail.lookup.certificate_of(token.owner, at.time_s).account
-            trail.pieces[name] = trail.piece(name, token.owner, holder, token.amount_tiyn, _mark(token), Place.OFFLINE)
+            trail.pieces[name] = trail.piece(
+                at, name, token.owner, holder, token.amount_tiyn, _mark(token), Place.OFFLINE
+            )
         spent.append(trail.pieces[name])
     return spent
 
@@ -124,7 +124,7 @@ def sweep(trail: Trail, at: At, body: Sweep) -> None:
             elif at.time_s >= trail.definition.expires_s:
                 give_up(trail, at, Moved.EXPIRED, piece)
             else:
-                free(trail, at, [piece])
+                free(trail, [piece])
 
 
 def _final(trail: Trail, at: At, piece: Piece, made: bytes) -> None:
@@ -134,7 +134,7 @@ def _final(trail: Trail, at: At, piece: Piece, made: bytes) -> None:
     kept_tiyn = token.kept_tiyn or 0 if token else 0
     back_tiyn = piece.amount_tiyn - kept_tiyn
     owner, mark = purse.online_key or piece.owner, trail.mark_of([piece])
-    online = [trail.piece(made, owner, purse.account, back_tiyn, mark, Place.ONLINE)] if back_tiyn else []
+    online = [trail.piece(at, made, owner, purse.account, back_tiyn, mark, Place.ONLINE)] if back_tiyn else []
     gone = ((Fate.SEIZED, kept_tiyn),) if kept_tiyn else ()
     trail.step(Moved.FINAL, at, piece.holder, [piece], online, gone=gone)
     holder = Party(piece.holder)

@@ -181,9 +181,9 @@ class Turn:
 class Flow:
     """Money that reached a holder by one message, and what he did with it: a node of the tree.
 
-    ``turns`` are what happened to it in between. ``joined`` came in from elsewhere in the trees and went on with it; ``covered`` was paid by a reserve because he
-    spent some of it more than once. What came in is what went on: amount + joined + covered = children + fates.
-    ``mark`` says whether it bore the mark when it came.
+    ``turns`` are what happened to it in between. ``joined`` came in from elsewhere in the trees and went on with it;
+    ``covered`` was paid by a reserve because he spent some of it more than once. What came in is what went on: amount +
+    joined + covered = children + fates. ``is_marked`` says whether it bore the mark when it came.
     """
 
     kind: Moved

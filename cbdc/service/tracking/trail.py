@@ -32,9 +32,11 @@ class At(NamedTuple):
 class Piece:
     """A token that bears the mark, or (``place`` is free, ``purpose`` None) the one in which the mark ended.
 
-    ``name`` is its outpoint, ``owner`` the key that the ledger has for it: in escrow the payment's id.
+    ``name`` is its outpoint, ``at`` says what made it, ``owner`` is the key that the ledger has for it: in escrow the
+    payment's id.
     """
 
+    at: At
     name: bytes
     owner: bytes
     holder: str
@@ -86,8 +88,8 @@ class Trail:
         self.given_back: set[bytes] = set()
         """Pieces in which the mark had ended that a release gave back."""
         self.brought: dict[tuple[bytes, bytes], Brought] = {}
-        self.facts: set[bytes | str] = set()
-        """What the oracle of the mark has stated facts about: payments' ids and accounts."""
+        self.facts: dict[bytes | str, At] = {}
+        """What the oracle of the mark has stated facts about (payments' ids, accounts), and where it did first."""
 
     # --- reading -------------------------------------------------------------------------------
 
@@ -107,15 +109,24 @@ class Trail:
         """Whether evidence has lifted the mark from all of these."""
         if not isinstance(self.definition.mark, UntilEvidence):
             return False
-        return all(not self.facts.isdisjoint((piece.name[:HASH_BYTES], piece.holder)) for piece in pieces)
+        return all(self._facts_about(piece) for piece in pieces)
+
+    def freed_at(self, piece: Piece) -> At:
+        """Where evidence lifted the mark from a piece: when it was stated, or the piece made if that was later."""
+        return max(piece.at, min(self._facts_about(piece)))
+
+    def _facts_about(self, piece: Piece) -> list[At]:
+        return [self.facts[about] for about in (piece.name[:HASH_BYTES], piece.holder) if about in self.facts]
 
     # --- adding --------------------------------------------------------------------------------
 
-    def piece(self, name: bytes, owner: bytes, holder: str, amount_tiyn: int, mark: Mark | None, place: Place) -> Piece:
-        """A new token of ``place`` under a mark, or a free one."""
+    def piece(
+        self, at: At, name: bytes, owner: bytes, holder: str, amount_tiyn: int, mark: Mark | None, place: Place
+    ) -> Piece:
+        """A new token in a place under a mark, or a free one."""
         if mark is None:
-            return Piece(name, owner, holder, amount_tiyn, Place.FREE, None)
-        return Piece(name, owner, holder, amount_tiyn, place, mark.purpose, mark.left)
+            return Piece(at, name, owner, holder, amount_tiyn, Place.FREE, None)
+        return Piece(at, name, owner, holder, amount_tiyn, place, mark.purpose, mark.left)
 
     def step(
         self,

@@ -1,9 +1,9 @@
 """Where each grant went, as trees.
 
-A node is money that reached a holder by one message. What he keeps or gets as change stays in the node, and so does what
-happens to it in his hands: loads, renewals, waiting, sweeps, recalls are its turns. What goes to another holder, or comes
-back, is a child. A message that spends tokens of
-several nodes is followed below the one that comes to it first; in the others its part is ``elsewhere``.
+A node is money that reached a holder by one message. What he keeps or gets as change stays in the node, and so does
+what happens to it in his hands: loads, renewals, waiting, sweeps, recalls are its turns. What goes to another holder,
+or comes back, is a child. A message that spends tokens of several nodes is followed below the one that comes to it
+first; in the others its part is ``elsewhere``.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from cbdc.service.tracking.records import Fate, Flow, Moved, Place, Turn
 from cbdc.service.tracking.trail import Piece, Step, Trail
 
 MAX_DEPTH: Final = 32
-"""Holders below one another in one tree: more than any chain of contractors has. What goes on longer, such as money that
-two of them pass to and fro, gets a tree of its own."""
+"""Holders below one another in one tree: more than any chain of contractors has. What goes on longer, such as money
+that two of them pass to and fro, gets a tree of its own."""
 
 _FATES: Final = {
     Place.ONLINE: Fate.ONLINE,
