@@ -23,7 +23,7 @@ from cbdc.service.tracking.sums import books_of, held_of
 from cbdc.service.tracking.trail import At, Trail
 from cbdc.service.tracking.tree import grow
 from cbdc.state.records import OfflineToken, Table
-from cbdc.store.sqlite import SqliteStore
+from cbdc.store.base import Store
 from cbdc.transition.draft import parsed_definition
 
 Progress: TypeAlias = Callable[[int, int], None]
@@ -33,7 +33,7 @@ _UNNAMED = frozenset({Kind.SWEEP, Kind.ATTEST})
 """What may touch a purpose's money without naming it; every other message that does has its id in its bytes."""
 
 
-def track(store: SqliteStore, network: bytes, purpose: bytes, progress: Progress | None = None) -> Tracked:
+def track(store: Store, network: bytes, purpose: bytes, progress: Progress | None = None) -> Tracked:
     """Follow a purpose's money from its grants to where it is now. ``network`` is the pinned root key.
 
     Raises:
@@ -54,7 +54,7 @@ def track(store: SqliteStore, network: bytes, purpose: bytes, progress: Progress
         return Tracked(
             purpose=purpose,
             definition=trail.definition,
-            until_s=store.stored_ledger_time_s(),
+            until_s=follower.time_s,
             entries=total,
             books=books_of(trail),
             held=held_of(trail),
@@ -64,7 +64,7 @@ def track(store: SqliteStore, network: bytes, purpose: bytes, progress: Progress
 
 
 @contextmanager
-def _one_snapshot(store: SqliteStore) -> Iterator[None]:
+def _one_snapshot(store: Store) -> Iterator[None]:
     """As long as a query is open, all others see what it sees, whatever a ledger beside commits meanwhile."""
     open_query = store.entries()
     next(open_query, None)
@@ -79,9 +79,12 @@ class _Follower:
         self.trail = trail
         self._network = network
         self._ends: dict[int, list[Escrow]] = {}
+        self.time_s = 0
+        """Of the last entry."""
 
     def follow(self, index: int, data: bytes) -> None:
         time_s, raw = entries.decode(data)
+        self.time_s = time_s
         for escrow in self._ends.pop(index, ()):  # first: a sweep may name what this makes
             online.end_waiting(self.trail, At(time_s, index, escrow.payment), escrow)
         if self.trail.purpose not in raw and cose.decode(raw).kind not in _UNNAMED:
@@ -131,7 +134,7 @@ def _ancestors_first(parts: tuple[Message, ...]) -> Iterator[Message]:
 # --- the comparison ----------------------------------------------------------------------------
 
 
-def _compare(store: SqliteStore, trail: Trail) -> None:
+def _compare(store: Store, trail: Trail) -> None:
     """The live tokens at the end of the trail are those that bear the mark in the state.
 
     Raises:

@@ -8,7 +8,7 @@ from cbdc.errors import LedgerCorrupt
 from cbdc.formats.certificates import Certificate
 from cbdc.formats.tokens import outpoint
 from cbdc.state.records import Enrolment, HolderKind, KeyHolder, OfflineToken, Table, Waiting
-from cbdc.store.sqlite import SqliteStore
+from cbdc.store.base import Store
 from cbdc.transition.draft import parsed_certificate
 from cbdc.transition.waiting import SETTLED_FROM
 
@@ -40,7 +40,7 @@ class Waited:
 class Lookup:
     """Reads records by name; nothing is kept."""
 
-    def __init__(self, store: SqliteStore, network: bytes) -> None:
+    def __init__(self, store: Store, network: bytes) -> None:
         self._store = store
         self._network = network
 

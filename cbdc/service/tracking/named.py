@@ -8,14 +8,14 @@ from cbdc.errors import Malformed, PurposeRefused
 from cbdc.formats.hashing import HASH_BYTES
 from cbdc.purposes.definition import Definition
 from cbdc.state.records import Table
-from cbdc.store.sqlite import SqliteStore
+from cbdc.store.base import Store
 from cbdc.transition.draft import parsed_definition
 
 LEAST_DIGITS: Final = 8
 """Of an id that is given in part: so many hex digits at least."""
 
 
-def find_purpose(store: SqliteStore, named: str) -> tuple[bytes, Definition]:
+def find_purpose(store: Store, named: str) -> tuple[bytes, Definition]:
     """The purpose of this name, or of this id in hex, whole or its first digits.
 
     Raises:
