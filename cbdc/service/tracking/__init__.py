@@ -13,10 +13,26 @@ the trail ends, but for a refund or release that brings the money back under it.
 
 from cbdc.service.tracking.follow import Progress, track
 from cbdc.service.tracking.named import find_purpose
-from cbdc.service.tracking.records import Books, Fate, Flow, Group, Held, Moved, Movement, Place, Row, Tracked, Turn
-from cbdc.service.tracking.sums import rows_by
+from cbdc.service.tracking.records import (
+    NOT_STATED,
+    NOT_TOLD_APART,
+    Books,
+    Fate,
+    Flow,
+    Group,
+    Held,
+    Moved,
+    Movement,
+    Place,
+    Row,
+    Tracked,
+    Turn,
+)
+from cbdc.service.tracking.sums import day_of, rows_by
 
 __all__ = [
+    "NOT_STATED",
+    "NOT_TOLD_APART",
     "Books",
     "Fate",
     "Flow",
@@ -29,6 +45,7 @@ __all__ = [
     "Row",
     "Tracked",
     "Turn",
+    "day_of",
     "find_purpose",
     "rows_by",
     "track",
