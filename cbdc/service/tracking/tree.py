@@ -60,7 +60,7 @@ class _Node:
     covered_tiyn: int = 0
     fates: Counter[Fate] = field(default_factory=Counter)
     turns: list[Turn] = field(default_factory=list)
-    children: list[Flow] = field(default_factory=list)
+    passed_on: list[tuple[Step, list[Piece]]] = field(default_factory=list)
     own_steps: set[int] = field(default_factory=set)
 
 
@@ -98,6 +98,8 @@ class _Grower:
         node = _Node(pieces[0].holder, depth, deque(pieces))
         while node.queue:
             self._follow(node, node.queue.popleft())
+        # only now: what comes back to this holder joins what he has, and not the other way round
+        children = [self._flow(passed, theirs, depth + 1) for passed, theirs in node.passed_on]
         return Flow(
             kind=self._kind(step, node.holder),
             message=step.at.message,
@@ -111,7 +113,7 @@ class _Grower:
             covered_tiyn=node.covered_tiyn,
             fates=tuple((fate, node.fates[fate]) for fate in Fate if node.fates[fate]),
             turns=tuple(sorted(node.turns, key=lambda turn: turn.entry)),
-            children=tuple(sorted(node.children, key=lambda child: child.entry)),
+            children=tuple(sorted(children, key=lambda child: child.entry)),
         )
 
     def _kind(self, step: Step, holder: str) -> Moved:
@@ -152,7 +154,7 @@ class _Grower:
         node.fates.update(dict(step.gone))
         self._turn(node, step)
         node.queue.extend(piece for piece in self._pieces(step.outputs) if piece.holder == node.holder)
-        node.children.extend(self._flow(step, pieces, node.depth + 1) for pieces in passed_on)
+        node.passed_on.extend((step, pieces) for pieces in passed_on)
 
     def _turn(self, node: _Node, step: Step) -> None:
         if step.kind in _TURNS:

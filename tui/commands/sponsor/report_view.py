@@ -145,8 +145,13 @@ def _day_sums(rows: Sequence[Row]) -> list[str]:
 # --- trees -------------------------------------------------------------------------------------
 
 
+def _unbroken(text: str, style: str = "") -> Text:
+    """A line in which no amount is broken where its thousands are parted."""
+    return Text(text.replace("\u2009", "\u202f"), style=style)
+
+
 def _tree(flow: Flow) -> Tree:
-    tree = Tree(Text(describe_flow(flow)))
+    tree = Tree(_unbroken(describe_flow(flow)))
     _grow(tree, flow)
     return tree
 
@@ -156,9 +161,9 @@ def _grow(tree: Tree, flow: Flow) -> None:
     after: list[Turn | Flow] = [*flow.turns, *flow.children]
     for one in sorted(after, key=lambda one: one.entry):
         if isinstance(one, Turn):
-            tree.add(Text(describe_turn(one), style="dim"))
+            tree.add(_unbroken(describe_turn(one), "dim"))
         else:
-            _grow(tree.add(Text(describe_flow(one))), one)
+            _grow(tree.add(_unbroken(describe_flow(one))), one)
 
 
 def describe_flow(flow: Flow) -> str:
