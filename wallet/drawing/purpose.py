@@ -37,7 +37,7 @@ FATE_WORDS: Final[dict[Fate, str]] = {
     Fate.SPENT: "free",
     Fate.RETURNED: "returned",
     Fate.SEIZED: "seized",
-    Fate.ELSEWHERE: "followed elsewhere",
+    Fate.ELSEWHERE: "merged",
 }
 _STYLE: Final = (
     "svg{background:#fff;color:#1c2024}text{font:13px 'DejaVu Sans',system-ui,Roboto,sans-serif;fill:#1c2024}"

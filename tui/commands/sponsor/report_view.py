@@ -168,7 +168,7 @@ def _grow(tree: Tree, flow: Flow) -> None:
 
 def describe_flow(flow: Flow) -> str:
     """A node in one line: what came to whom, when, and what became of it that was not passed on."""
-    extra = f", with {show_tenge(flow.joined_tiyn)} from elsewhere" if flow.joined_tiyn else ""
+    extra = f", {show_tenge(flow.joined_tiyn)} merged in" if flow.joined_tiyn else ""
     extra += f", {show_tenge(flow.covered_tiyn)} covered by a reserve" if flow.covered_tiyn else ""
     became = describe_fates(flow.fates)
     where = f"{day_of(flow.time_s)}, entry {flow.entry}"
