@@ -17,14 +17,19 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from cbdc.amounts import format_tenge, parse_tenge
+from cbdc.errors import TooLarge
+from cbdc.formats import requests
+from cbdc.formats.certificates import Holder
 from cbdc.formats.kinds import Kind
+from cbdc.formats.lines import Line
 from cbdc.formats.tokens import Output
 from cbdc.messages import bodies
-from cbdc.purposes.rules import Clears
+from cbdc.policy import DAY_S
+from cbdc.purposes.rules import Clears, Keeps
 from cbdc.service.tracking import Group, Tracked, find_purpose, track
 from cbdc.store.sqlite import SqliteStore
 from tests.tui.conftest import Run
-from tests.unit.service.purpose_town import Town
+from tests.unit.service.purpose_town import STALL, Town
 from tui.commands.scenario import shipped
 from tui.commands.sponsor.report_files import COLUMNS, facts_of, write_csv
 from tui.commands.sponsor.report_view import bar, show
@@ -315,3 +320,40 @@ def test_bars() -> None:
     assert bar(5, 10) == "█" * 12
     assert len(COLUMNS) == 13
     assert format_tenge(1) == "0.01"
+
+
+def test_short_tables_say_how_much_more_there_is() -> None:
+    town = Town(Clears())
+    for number in range(12):
+        name = f"shop{number}"
+        town.people[name] = town.world.customer(name, holder=Holder.MERCHANT, merchant=STALL)
+        town.pay("aru", name, [town.grant("aru", 100 + number)], 100)
+        town.world.now_s += DAY_S
+    text = every_form(town.tracked())
+    assert "and 2 more" in text
+    assert "2 days before" in text
+    assert all(f"altyn/shop{number}" in text for number in range(12))
+
+
+def test_what_reserves_covered_and_what_was_not_told_apart_are_said() -> None:
+    town = Town(Keeps())
+    town.load("aru", [town.grant("aru", 1_000)], 1_000)
+    ((name, _),) = town.leaves("aru")
+    for payee in ("shop", "stall"):
+        town.world.reconcile(town.signed_offline("aru", payee, name, 900, payee))
+    text = every_form(town.tracked())
+    assert "covered by reserves" in text
+    assert "covered by a reserve" in text
+    lines = (Line("zattar", 300),)
+    request = requests.sign(town.people["shop"].key, town.world.network, 200, lines, bytes(16))
+    mixed = Town(Clears())
+    marked, free = mixed.grant("aru", 100), mixed.world.fund(mixed.people["aru"], 100)
+    mixed.pay("aru", "shop", [marked, free], 100, lines=lines, request=request)
+    text = every_form(mixed.tracked())
+    assert "with other money" in text
+    assert "zattar" not in text
+
+
+def test_a_picture_that_is_too_large_for_a_png_is_refused() -> None:
+    with pytest.raises(TooLarge):
+        png("<svg/>", 100_000, 1_000)

@@ -15,7 +15,7 @@ from cbdc.formats.lines import Line
 from cbdc.formats.tokens import outpoint
 from cbdc.messages import bodies
 from cbdc.policy import DAY_S
-from cbdc.purposes.conditions import All, Approval, Items, Not, PayeeMcc
+from cbdc.purposes.conditions import All, Approval, Items, Not, Payee, PayeeMcc
 from cbdc.purposes.definition import Definition
 from cbdc.purposes.rules import Clears, Keeps, KeepsHops, Split, UntilEvidence
 from cbdc.service.tracking import (
@@ -337,3 +337,42 @@ def test_progress_and_one_snapshot(tmp_path: Path) -> None:
     assert tracked.books.returned_tiyn
     assert track(store, network, purpose).books == Books()  # so it was cut, and the report did not see it
     store.close()
+
+
+def test_an_institution_may_be_paid() -> None:
+    town = Town(Clears(), Payee(("altyn",)))
+    name, bank = town.grant("aru", 500), town.world.banks["altyn"].public
+    body = bodies.Transfer((name,), (bodies.Output(bank, 500, town.purpose),), town.world.now_s + DAY_S)
+    town.world.do(Kind.TRANSFER, body, town.people["aru"].key)
+    (row,) = rows_by(town.tracked(), Group.PAYEE)
+    assert (row.key, row.paid_tiyn) == ("altyn", 500)
+    assert [row.key for group in (Group.MCC, Group.REGION) for row in rows_by(town.tracked(), group)] == [None, None]
+
+
+def test_freed_money_that_goes_into_a_purse_or_out_of_it_is_followed_no_further() -> None:
+    town = Town(UntilEvidence("inspector"))
+    first, second = town.grant("aru", 500), town.grant("berik", 300)
+    town.load("berik", [second], 300)
+    ((leaf, _),) = town.leaves("berik")
+    town.attest("altyn/aru")
+    town.attest("altyn/berik")
+    town.load("aru", [first], 500)
+    town.unload("berik", leaf, 300)
+    assert kinds(town) == ["grant", "grant", "load", "freed", "freed"]
+    assert town.tracked().books == Books(800, spent_tiyn=800)
+
+
+def test_money_that_evidence_freed_and_money_that_it_did_not_stay_bound_together() -> None:
+    town = Town(UntilEvidence("inspector"))
+    first = town.pay("aru", "shop", [town.grant("aru", 500)], 500)
+    town.pay("aru", "shop", [town.grant("aru", 300)], 300)
+    town.attest(first)
+    town.pay("shop", "stall", [name for name, _ in town.tokens("shop", marked=True)], 800)
+    assert town.tracked().books == Books(800, online_tiyn=800, paid_tiyn=1_600)
+
+
+def test_only_the_mark_s_own_oracle_frees() -> None:
+    town = Town(Keeps())
+    message = town.pay("aru", "shop", [town.grant("aru", 500)], 500)
+    town.attest(message)
+    assert kinds(town) == ["grant", "payment"]

@@ -116,7 +116,7 @@ def _rows(rows: Sequence[Row], group: Group, limit: int | None) -> Table:
     for row in shown:
         back = show_tenge(row.given_back_tiyn) if row.given_back_tiyn else ""
         sums = (show_tenge(row.paid_tiyn), back, show_tenge(row.net_tiyn))
-        table.add_row(Text(key_of(row, group)), *sums, bar(row.paid_tiyn, 2 * most_tiyn))
+        table.add_row(Text(key_of(row.key, group)), *sums, bar(row.paid_tiyn, 2 * most_tiyn))
     rest = rows[len(shown) :]
     if rest:
         paid_tiyn, back_tiyn = sum(row.paid_tiyn for row in rest), sum(row.given_back_tiyn for row in rest)
