@@ -15,7 +15,7 @@ from cbdc.transition.draft import Draft, parsed_definition
 def due_tokens(store: SqliteStore, until_s: int, limit: int) -> list[tuple[int, bytes]]:
     """(due time in seconds, outpoint), earliest first; what has waited for evidence that is there is due at once."""
     draft, now_s = Draft(store), store.stored_ledger_time_s()
-    held = {key[1]: Waiting.decode(value) for key, value in store.records(Table.WAITING)}
+    held = {payment_id: Waiting.decode(value) for payment_id, value in store.waiting()}
     found = list(_waiting(draft, held, now_s, until_s))
     found += [(due_s, name) for due_s, name in store.due(until_s, limit) if name not in held]
     for key, value in list(store.records(Table.PURPOSE)):
@@ -36,8 +36,6 @@ def due_tokens(store: SqliteStore, until_s: int, limit: int) -> list[tuple[int, 
 def _waiting(draft: Draft, held: dict[bytes, Waiting], now_s: int, until_s: int) -> Iterator[tuple[int, bytes]]:
     """Payments that lack nothing any more, or whose time has run out: each by one of its escrow tokens."""
     for payment_id, found in held.items():
-        if found.lapsed:
-            continue
         name = outpoint(payment_id, found.outputs[0][0])
         if now_s < found.until_s and waiting.is_complete(draft, payment_id, found):
             yield now_s, name
