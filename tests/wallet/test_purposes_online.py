@@ -162,6 +162,8 @@ def test_a_payment_that_waits_is_pending_and_seen_by_its_parties(town: Town) -> 
     assert town.held("dana") == (FUNDS_TIYN + 100_00, 0, 0)
     assert marked(town, "canteen") == {built: 200_00}
     assert town["dana"].waiting(town.port) == {}
+    town["dana"].look(town.port)
+    assert (town["dana"].history()[-1].what, town["dana"].history()[-1].amount_tiyn) == ("paid", -200_00)
 
 
 def test_a_payment_that_lapses_gives_everything_back(town: Town) -> None:
@@ -175,6 +177,10 @@ def test_a_payment_that_lapses_gives_everything_back(town: Town) -> None:
     assert town.held("dana") == (FUNDS_TIYN + 300_00, 0, 0)
     assert marked(town, "dana") == {built: 300_00}
     assert town.held("canteen")[0] == FUNDS_TIYN
+    before = len(town["dana"].history())
+    assert town["dana"].look(town.port) == []
+    assert len(town["dana"].history()) == before
+    assert (town["dana"].history()[-1].what, town["dana"].history()[-1].amount_tiyn) == ("lapsed", 0)
 
 
 # --- refunds -----------------------------------------------------------------------------------
