@@ -87,7 +87,7 @@ def transfer(draft: Draft, verified: Verified, body: Transfer, time_s: int) -> N
         return
     if len(payers) > 1:
         raise PurposeMismatch("marked tokens of several owners are not paid together", found=len(payers), wanted=1)
-    payer = draft.certificate_of(next(iter(payers)), HolderKind.WALLET).account
+    payer = guards.account_of(draft, next(iter(payers)))
     outcome = _outcome(draft, verified, body, tokens, payer, time_s)
     guards.consume_all(draft, body.inputs, verified.id)
     if outcome.waits:
@@ -97,7 +97,7 @@ def transfer(draft: Draft, verified: Verified, body: Transfer, time_s: int) -> N
     for share in outcome.paid:
         memory.note_spent(draft, share.mark.purpose, payer, share.amount_tiyn, time_s)
         if not outcome.waits:
-            waiting.note_paid(draft, verified.id, share.mark, share.payee, share.amount_tiyn, next(iter(payers)))
+            waiting.note_paid(draft, verified.id, share, next(iter(payers)), time_s)
 
 
 def _outcome(draft: Draft, verified: Verified, body: Transfer, tokens: list[Token], payer: str, time_s: int) -> Outcome:

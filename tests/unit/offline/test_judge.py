@@ -28,14 +28,15 @@ from cbdc.messages.bodies import OfflineTerms, Transfer
 from cbdc.offline.judge import Parties, judge
 from cbdc.policy import DAY_S
 from cbdc.purposes.conditions import PayeeMcc, PerPayment
-from cbdc.purposes.definition import Definition, MarkRule
+from cbdc.purposes.definition import Definition
+from cbdc.purposes.rules import Clears
 from cbdc.state.records import OfflineToken
 from tests.support import NOW_S
 
 PAYER, PAYEE, THIRD, PURPOSE = (bytes([number]) * 32 for number in (1, 2, 3, 4))
 LIMITS = PurseLimits(holding_tiyn=1000, payment_tiyn=800, spends=3, hops=2)
 TRUST_LIST_DAYS = 3
-MEALS = Definition("meals", ("Meals",) * 3, PAYER, PAYER, PayeeMcc(("5812",)), MarkRule.CLEARS, NOW_S + 100)
+MEALS = Definition("meals", ("Meals",) * 3, PAYER, PAYER, PayeeMcc(("5812",)), Clears(), NOW_S + 100)
 
 
 def purse(name: str, key: bytes, **changes: object) -> Certificate:
@@ -113,12 +114,12 @@ def terms(**changes: int | bytes) -> OfflineTerms:
 
 
 def test_a_right_payment() -> None:
-    assert RIGHT.judge() == [token(500, owner=PAYEE, hops=1, paid=[PAYER, None, 500]), token(200)]
+    assert RIGHT.judge() == [token(500, owner=PAYEE, hops=1, paid=[PAYER, None, 500, None]), token(200)]
 
 
 def test_a_marked_payment() -> None:
     assert MARKED.judge() == [
-        token(500, owner=PAYEE, hops=1, paid=[PAYER, PURPOSE, 500]),
+        token(500, owner=PAYEE, hops=1, paid=[PAYER, PURPOSE, 500, None]),
         token(200, purpose=PURPOSE),
     ]
 
@@ -127,7 +128,7 @@ def test_a_merge_takes_the_worst_of_each() -> None:
     inputs = (token(300, hops=1, spend_until_s=NOW_S + 5), token(400, final_at_s=NOW_S + 3))
     made = replace(RIGHT, inputs=inputs, terms=terms(hop=2)).judge()
     assert made == [
-        token(500, owner=PAYEE, hops=2, final_at_s=NOW_S + 3, paid=[PAYER, None, 500]),
+        token(500, owner=PAYEE, hops=2, final_at_s=NOW_S + 3, paid=[PAYER, None, 500, None]),
         token(200, hops=1, final_at_s=NOW_S + 3),
     ]
 
@@ -255,8 +256,8 @@ class Release:
     """What PAYER was paid by PAYEE in ``PAYMENT`` goes back: 500 drawn from a purpose, cleared of its mark, and 200."""
 
     inputs: tuple[OfflineToken, ...] = (
-        token(500, hops=2, paid=[PAYEE, PURPOSE, 700]),
-        token(200, hops=2, paid=[PAYEE, None, 700]),
+        token(500, hops=2, paid=[PAYEE, PURPOSE, 700, None]),
+        token(200, hops=2, paid=[PAYEE, None, 700, None]),
     )
     outputs: tuple[Output, ...] = (Output(PAYEE, 500, PURPOSE), Output(PAYEE, 200, None))
     terms: OfflineTerms = BACK
@@ -284,7 +285,7 @@ WRONG_RELEASES: dict[str, tuple[type[TengeError], Release]] = {
     "to himself": (WrongPayee, replace(FRESH, outputs=(FRESH.outputs[0], Output(PAYER, 200, None)))),
     "of another's payment": (
         WrongPayee,
-        replace(FRESH, inputs=tuple(replace(t, paid=[THIRD, None, 700]) for t in FRESH.inputs)),
+        replace(FRESH, inputs=tuple(replace(t, paid=[THIRD, None, 700, None]) for t in FRESH.inputs)),
     ),
     "of a part": (AmountMismatch, replace(FRESH, inputs=FRESH.inputs[:1], outputs=FRESH.outputs[:1])),
     "of too much": (AmountMismatch, replace(FRESH, outputs=(FRESH.outputs[0], Output(PAYEE, 201, None)))),
