@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from cbdc.errors import Replayed, TooLarge
+from cbdc.errors import TooLarge
 from cbdc.formats.hashing import HASH_BYTES
 from cbdc.limits import MAX_FACTS
 from cbdc.messages.bodies import Attest
-from cbdc.messages.message import Verified
 from cbdc.policy import DAY_S
 from cbdc.purposes.conditions import Evidence, Memory, every
 from cbdc.purposes.definition import Definition
@@ -50,15 +49,13 @@ def note_returned(draft: Draft, purpose: bytes, payer: str, amount_tiyn: int, ti
 # --- evidence ----------------------------------------------------------------------------------
 
 
-def state_fact(draft: Draft, body: Attest, verified: Verified) -> None:
-    """Write an oracle's fact down.
+def state_fact(draft: Draft, body: Attest) -> None:
+    """Write an oracle's fact down; it is stated once, since the same message counts once.
 
     Raises:
-        Replayed: it was stated before. TooLarge: `MAX_FACTS` about one thing.
+        TooLarge: `MAX_FACTS` about one thing.
     """
     before = draft.facts(body.oracle, body.about).facts
-    if body.fact in before:
-        raise Replayed("the fact was stated before", id=verified.id)
     if len(before) >= MAX_FACTS:
         raise TooLarge("too many facts about one thing", limit=MAX_FACTS)
     draft.put_facts(body.oracle, body.about, Facts(sorted([*before, body.fact])))

@@ -20,7 +20,6 @@ from cbdc.errors import (
     NotOwner,
     PurposeMismatch,
     PurposeRefused,
-    Replayed,
     RoleRefused,
 )
 from cbdc.formats.lines import lines_from_cbor, lines_to_cbor
@@ -124,7 +123,10 @@ def _facts(draft: Draft, payment_id: bytes, waiting: Waiting, purpose: bytes, ow
 
 
 def approve(draft: Draft, verified: Verified, body: Approve, time_s: int) -> None:
-    """One of those whom the purposes name approves; the payment goes through if nothing is lacking any more."""
+    """One of those whom the purposes name approves; the payment goes through if nothing is lacking any more.
+
+    Nobody approves twice: payment and approver are all that the message says, and the same message counts once.
+    """
     signer = guards.only_signer(verified.signers)
     if guards.account_of(draft, signer) != body.by:
         raise RoleRefused("an approval names its signer's account", found=body.by)
@@ -135,8 +137,6 @@ def approve(draft: Draft, verified: Verified, body: Approve, time_s: int) -> Non
     waiting = _open(draft, body.payment, time_s)
     if body.by not in approvers(draft, waiting):
         raise RoleRefused("no purpose of this payment asks for this approval", by=body.by)
-    if body.by in waiting.approvals:
-        raise Replayed("approved already", by=body.by)
     draft.once(verified.id)
     approved = replace(waiting, approvals=sorted([*waiting.approvals, body.by]))
     draft.put_waiting(body.payment, approved)
@@ -159,7 +159,7 @@ def attest(draft: Draft, verified: Verified, body: Attest, time_s: int) -> None:
     if oracle.name != body.oracle:
         raise RoleRefused("an oracle speaks in its own name", found=body.oracle, wanted=oracle.name)
     guards.not_done(draft, verified.id)
-    memory.state_fact(draft, body, verified)
+    memory.state_fact(draft, body)
     draft.once(verified.id)
     waiting = draft.waiting(body.about) if isinstance(body.about, bytes) else None
     if waiting is not None and isinstance(body.about, bytes) and not waiting.lapsed and time_s < waiting.until_s:
