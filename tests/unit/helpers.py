@@ -109,6 +109,16 @@ def renew_purse(world: World, customer: Customer, *, limits: PurseLimits = LIMIT
     return certificates.unverified(cwt, world.network)[0].id
 
 
+def second_key(world: World, customer: Customer) -> SigningKey:
+    """Another wallet key of the same account."""
+    key = SigningKey(bytes([7]) * 32)
+    times = {"issued_s": world.now_s, "expires_s": world.now_s + YEAR_S}
+    bank = world.banks[customer.bank]
+    cwt = certificates.issue(bank, world.network, bank=customer.bank, subject=customer.name, key=key.public, **times)
+    world.do(Kind.ENROL, bodies.Enrol((cwt,)), bank)
+    return key
+
+
 def wallet_id(world: World, customer: Customer) -> bytes:
     """The id of a customer's wallet certificate."""
     return certificates.unverified(customer.wallet_cwt, world.network)[0].id

@@ -52,6 +52,7 @@ from tests.unit.helpers import (
     refund,
     refuses,
     revoke,
+    second_key,
     spent_of,
     sweep,
     tokens_of,
@@ -315,16 +316,6 @@ def test_the_same_approval_under_another_key_of_the_account_counts_once(
     key = second_key(world, bolat)
     with refuses(world, Replayed):
         approve(world, payment, "altyn/bolat", key)
-
-
-def second_key(world: World, customer: Customer) -> SigningKey:
-    """Another wallet key of the same account."""
-    key = SigningKey(bytes([7]) * 32)
-    times = {"issued_s": world.now_s, "expires_s": world.now_s + YEAR_S}
-    bank = world.banks[customer.bank]
-    cwt = certificates.issue(bank, world.network, bank=customer.bank, subject=customer.name, key=key.public, **times)
-    world.do(Kind.ENROL, bodies.Enrol((cwt,)), bank)
-    return key
 
 
 def test_what_does_not_wait_is_not_approved(world: World, aida: Customer, bolat: Customer, shop: Customer) -> None:
