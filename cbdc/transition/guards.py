@@ -92,6 +92,22 @@ def name_of(draft: Draft, key: bytes) -> str:
     return draft.certificate(holder.reference).account
 
 
+def vouched_for(draft: Draft, key: bytes) -> tuple[str, Certificate | None]:
+    """Whose a payee's key is, and what his bank says of him, for conditions to look at; None for an institution.
+
+    Raises:
+        NotEnrolled, CertificateRevoked: see `enrolled`; or the bank that says so is no longer admitted.
+    """
+    holder = enrolled(draft, key)
+    if holder.kind == HolderKind.INSTITUTION:
+        return holder.reference.decode(), None
+    certificate = draft.certificate(holder.reference)
+    bank = draft.participant(certificate.bank)
+    if bank is None or not bank.is_active(Role.BANK):
+        raise CertificateRevoked("the payee's bank is no longer admitted", key=key, bank=certificate.bank)
+    return certificate.account, certificate
+
+
 def active_institution(draft: Draft, key: bytes, role: Role, time_s: int) -> Participant:
     """The admitted institution of this role whose key this is.
 

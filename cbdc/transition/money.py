@@ -9,7 +9,7 @@ from cbdc.messages.bodies import Issue, Redeem, Repay, Reserve, Spend, Transfer
 from cbdc.messages.message import Verified
 from cbdc.purposes.conditions import Payment
 from cbdc.purposes.marks import Outcome, Paid, check_conserved, marks_after, payment_facts
-from cbdc.state.records import BankReserve, HolderKind, Participant, Token
+from cbdc.state.records import BankReserve, Participant, Token
 from cbdc.transition import guards, liability, memory, waiting
 from cbdc.transition.draft import Draft
 
@@ -104,10 +104,7 @@ def _outcome(draft: Draft, verified: Verified, body: Transfer, tokens: list[Toke
     """What becomes of the marks, by what the certificates say and the ledger remembers."""
 
     def payment_to(share: Paid, others_tiyn: int) -> Payment:
-        holder = guards.enrolled(draft, share.payee)
-        is_institution = holder.kind == HolderKind.INSTITUTION
-        certificate = None if is_institution else draft.certificate(holder.reference)
-        account = certificate.account if certificate else holder.reference.decode()
+        account, certificate = guards.vouched_for(draft, share.payee)
         return payment_facts(
             payer,
             account,

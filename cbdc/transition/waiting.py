@@ -33,7 +33,7 @@ from cbdc.purposes.conditions import Approval, Payment, Refusal, every
 from cbdc.purposes.marks import Outcome, payment_facts
 from cbdc.purposes.marks import Paid as Share
 from cbdc.purposes.rules import Mark
-from cbdc.state.records import HolderKind, Paid, Token, Waiting
+from cbdc.state.records import Paid, Token, Waiting
 from cbdc.transition import guards, memory
 from cbdc.transition.draft import Draft
 
@@ -103,9 +103,7 @@ def _shares(waiting: Waiting) -> dict[bytes, dict[bytes, int]]:
 
 def _facts(draft: Draft, payment_id: bytes, waiting: Waiting, purpose: bytes, owner: bytes, tiyn: int) -> Payment:
     """As the payment was made, by what is known now: the ledger remembers all of its shares as spent already."""
-    account = guards.account_of(draft, owner)
-    holder = guards.enrolled(draft, owner)
-    certificate = None if holder.kind == HolderKind.INSTITUTION else draft.certificate(holder.reference)
+    account, certificate = guards.vouched_for(draft, owner)
     known = memory.memory_of(draft, purpose, waiting.payer, account, payment_id, waiting.approvals)
     return payment_facts(
         waiting.payer,

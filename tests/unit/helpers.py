@@ -258,6 +258,13 @@ def tokens_of(world: World, owner: Customer | bytes) -> list[Token]:
     return sorted(own, key=lambda token: (token.purpose is not None, token.amount_tiyn))
 
 
+def mark_of(world: World, name: bytes) -> tuple[bytes | None, int | None]:
+    """The purpose of a token, online or in a purse, and how many payments its mark lasts."""
+    found = world.token(name) or world.leaf(name)
+    assert found is not None
+    return found.purpose, found.left
+
+
 def reserve_of(world: World, bank: str) -> BankReserve:
     value = world.view.get((Table.RESERVE, bank.encode()))
     return BankReserve.decode(value) if value else BankReserve(0, 0, 0)
