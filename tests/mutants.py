@@ -54,11 +54,13 @@ MIRRORS = {
     ],
 }
 GUARD_CALL = re.compile(
-    r"guards\.(?!consume_all|create_all)\w+|enrolled|draft\.certificate_of|_?check_\w+|.*\.check(_\w+)?|x509\.verify_issued_by|_loadable_purse"
+    r"guards\.(?!consume_all|create_all)\w+|enrolled|may_spend|may_hold_online|still_valid|owned_by_signers"
+    r"|draft\.certificate_of|_?check_\w+|.*\.check(_\w+)?|x509\.verify_issued_by|_loadable_purse"
 )
 EFFECT_CALL = re.compile(
-    r"guards\.(consume_all|create_all)|draft\.\w+|liability\.\w+|self\._?\w+.*|put_reserve|revoke_certificate"
-    r"|_HANDLERS\[.*\]|draft\.settled_due\.add|_accept|_owe|settle_due|_catch_up|_take_out|_create|_admit|_return_leaf|\w+\.append|super\(\).*"
+    r"guards\.(consume_all|create_all)|(draft|liability|memory|waiting)\.\w+|self\._?\w+.*|put_reserve|revoke_certificate"
+    r"|_HANDLERS\[.*\]|draft\.settled_due\.add|_accept|_owe|settle_due|_catch_up|_take_out|_create|_admit|_return_leaf"
+    r"|_move_online|_end_waiting|note_\w+|settle_if_complete|.*\.(append|extend|add)|super\(\).*"
 )
 
 
