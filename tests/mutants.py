@@ -43,7 +43,11 @@ MIRRORS = {
     "cbdc/transition/invariants.py": ["tests/unit/transition/test_invariants.py"],
     "cbdc/transition/draft.py": ["tests/unit/transition/test_draft.py"],
     "cbdc/transition/apply.py": ["tests/unit/transition/test_apply.py"],
-    "cbdc/transition/guards.py": ["tests/unit/transition/test_money.py", "tests/unit/transition/test_network.py"],
+    "cbdc/transition/guards.py": [
+        "tests/unit/transition/test_guards.py",
+        "tests/unit/transition/test_money.py",
+        "tests/unit/transition/test_network.py",
+    ],
     "cbdc/offline/judge.py": ["tests/unit/offline/test_judge.py"],
     "cbdc/purposes/marks.py": ["tests/unit/purposes/test_marks.py"],
     "cbdc/purposes/definition.py": ["tests/unit/purposes/test_definition.py"],

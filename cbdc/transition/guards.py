@@ -68,18 +68,8 @@ def enrolled(draft: Draft, key: bytes) -> KeyHolder:
     return holder
 
 
-def account_of(draft: Draft, key: bytes) -> str:
-    """Whose a key is, in words: ``bank/subject``, or an institution's name.
-
-    Raises:
-        NotEnrolled, CertificateRevoked: see `enrolled`.
-    """
-    enrolled(draft, key)
-    return name_of(draft, key)
-
-
 def name_of(draft: Draft, key: bytes) -> str:
-    """As `account_of`, be the key revoked or not.
+    """Whose a key is, revoked or not, in words: ``bank/subject``, or an institution's name.
 
     Raises:
         NotEnrolled: it is nobody's.

@@ -27,7 +27,7 @@ class _Source:
 def refund(draft: Draft, verified: Verified, body: Refund, time_s: int) -> None:
     """Give back what a payment brought, or a part of it; no condition is asked."""
     tokens = guards.own_tokens(draft, verified, body, time_s)
-    merchant = {guards.account_of(draft, key) for key in verified.signers}
+    merchant = {guards.name_of(draft, key) for key in verified.signers}
     definition = draft.definition(body.purpose)
     definition.check_open(time_s)
     source = _source(draft, body)
@@ -68,7 +68,7 @@ def _check_back(draft: Draft, back: list[Output], purpose: bytes, payer: str) ->
     for output in back:
         if guards.enrolled(draft, output.owner).kind != HolderKind.WALLET:
             raise RoleRefused("a refund goes to a wallet", key=output.owner)
-        if guards.account_of(draft, output.owner) != payer:
+        if guards.name_of(draft, output.owner) != payer:
             raise WrongPayee("a refund goes back to whoever paid", wanted=payer)
         if output.purpose != purpose:
             raise PurposeMismatch("a refund goes back under the mark of the payment")

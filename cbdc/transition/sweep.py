@@ -65,5 +65,7 @@ def _return_leaf(draft: Draft, name: bytes, leaf: OfflineToken, made: bytes, tim
     if not returned_tiyn:
         return
     purse = draft.certificate_of(leaf.owner, HolderKind.PURSE)
-    draft.create(made, Token(purse.online_key or leaf.owner, returned_tiyn, leaf.purpose, leaf.left))
+    freed = memory.freed(draft, [name], [leaf])
+    mark = (None, None) if leaf.purpose in freed else (leaf.purpose, leaf.left)
+    draft.create(made, Token(purse.online_key or leaf.owner, returned_tiyn, *mark))
     draft.shift_supply(online_tiyn=returned_tiyn, pool_tiyn=-returned_tiyn)

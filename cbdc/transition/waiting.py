@@ -126,11 +126,11 @@ def approve(draft: Draft, verified: Verified, body: Approve, time_s: int) -> Non
     Nobody approves twice: payment and approver are all that the message says, and the same message counts once.
     """
     signer = guards.only_signer(verified.signers)
-    if guards.account_of(draft, signer) != body.by:
-        raise RoleRefused("an approval names its signer's account", found=body.by)
     expires_s = guards.enrolled(draft, signer).expires_s
     if time_s >= expires_s:
         raise CertificateExpired("the approver's certificate has expired", key=signer, expired_s=expires_s)
+    if guards.name_of(draft, signer) != body.by:
+        raise RoleRefused("an approval names its signer's account", found=body.by)
     guards.not_done(draft, verified.id)
     waiting = _open(draft, body.payment, time_s)
     if body.by not in approvers(draft, waiting):

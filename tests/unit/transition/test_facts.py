@@ -16,23 +16,27 @@ from cbdc.errors import (
 from cbdc.formats.ed25519 import SigningKey
 from cbdc.formats.x509 import Role
 from cbdc.limits import MAX_FACTS
-from cbdc.policy import DAY_S
-from cbdc.purposes.conditions import PerPayment
+from cbdc.policy import DAY_S, Policy
+from cbdc.purposes.conditions import Approval, PerPayment
 from cbdc.purposes.rules import UntilEvidence
 from cbdc.state.records import Facts, Table, Token
 from cbdc.transition.draft import Draft
-from tests.support import Customer, World
+from cbdc.transition.waiting import RETURNED_FROM, SETTLED_FROM
+from tests.support import NOW_S, YEAR_S, Customer, World
 from tests.unit.helpers import (
     EXPIRY_S,
+    approve,
     attest,
     define,
     dismiss,
     grant,
+    hold_up,
     in_purse,
     load,
     out,
     paid,
     programme,
+    recall,
     refuses,
     sweep,
     transfer,
@@ -250,6 +254,43 @@ def test_what_evidence_freed_in_time_is_its_owners_whenever_the_sweep_comes(
     assert world.token(expired) == Token(sponsor.key.public, 900, None)
 
 
+def test_evidence_about_a_payment_that_lapsed_frees_nothing(
+    world: World, aida: Customer, bolat: Customer, registry: SigningKey
+) -> None:
+    sponsor, purpose = bound(world, condition=Approval(("altyn",), 1))
+    payment = hold_up(world, aida, grant(world, sponsor, purpose, aida, 900), [out(bolat, 900, purpose)], days=1)
+    attest(world, registry, payment)
+    world.now_s += DAY_S
+    sweep(world, payment + b"\0\0")
+    returned = payment + RETURNED_FROM.to_bytes(2, "big")
+    assert world.token(returned) == Token(aida.key.public, 900, purpose)
+    with refuses(world, RoleRefused, outpoint=returned):
+        sweep(world, returned)
+
+
+def test_what_waited_is_freed_by_evidence_about_it(
+    world: World, aida: Customer, bolat: Customer, registry: SigningKey
+) -> None:
+    sponsor, purpose = bound(world, condition=Approval(("altyn",), 1))
+    token = grant(world, sponsor, purpose, aida, 900)
+    payment = hold_up(world, aida, token, [out(bolat, 600, purpose), out(aida, 300, purpose)])
+    approve(world, payment, "altyn", world.banks["altyn"])
+    attest(world, registry, payment)
+    (freed,) = sweep(world, payment + SETTLED_FROM.to_bytes(2, "big"))
+    assert world.token(freed) == Token(bolat.key.public, 600, None)
+    with refuses(world, RoleRefused):
+        sweep(world, payment + b"\0\1")
+
+
+def test_what_evidence_freed_is_not_recalled(world: World, aida: Customer, registry: SigningKey) -> None:
+    """Swept or not, it is its owner's free money."""
+    sponsor, purpose = bound(world)
+    token = grant(world, sponsor, purpose, aida, 900)
+    attest(world, registry, "altyn/aida")
+    with refuses(world, PurposeMismatch):
+        recall(world, purpose, [token], sponsor.key, world.governor.key)
+
+
 # --- in the purse ------------------------------------------------------------------------------
 
 
@@ -282,6 +323,21 @@ def test_between_purses_the_mark_stays_until_the_ledger_is_asked(
     token = unload(world, [paid(world, payment)], [out(bolat, 600, purpose)], bolat.purse)
     assert world.token(token) == Token(bolat.key.public, 600, None)
     kept = unload(world, [paid(world, payment, 1)], [out(aida, 300, purpose)], aida.purse)
+    assert world.token(kept) == Token(aida.key.public, 300, purpose)
+
+
+def test_a_final_leaf_that_evidence_freed_returns_free(
+    world: World, aida: Customer, bolat: Customer, registry: SigningKey
+) -> None:
+    """As if it had been unloaded in time; its change returns as it was."""
+    sponsor, purpose = bound(world, expires_s=NOW_S + YEAR_S)
+    leaf = load(world, [grant(world, sponsor, purpose, aida, 900)], [in_purse(aida, 900, purpose)], aida.key)
+    payment = world.payment(aida, bolat, (leaf,), (in_purse(bolat, 600, purpose), in_purse(aida, 300, purpose)))
+    world.reconcile(payment)
+    attest(world, registry, world.message_id(payment))
+    world.now_s += Policy().offline_final_days * DAY_S
+    freed, kept = sweep(world, paid(world, payment), paid(world, payment, 1))
+    assert world.token(freed) == Token(bolat.key.public, 600, None)
     assert world.token(kept) == Token(aida.key.public, 300, purpose)
 
 

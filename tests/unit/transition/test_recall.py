@@ -17,7 +17,7 @@ from cbdc.formats.kinds import Kind
 from cbdc.messages import bodies
 from cbdc.messages.message import build
 from cbdc.purposes.conditions import Approval
-from cbdc.purposes.rules import Keeps, KeepsHops
+from cbdc.purposes.rules import Keeps, KeepsHops, MarkRule, UntilEvidence
 from cbdc.state.records import Token
 from tests.support import YEAR_S, Customer, World
 from tests.unit.helpers import (
@@ -157,9 +157,10 @@ def test_what_is_in_a_purse_is_out_of_reach_until_it_is_online(
     assert world.token(back) == Token(treasury.key.public, 900, None)
 
 
-def test_what_waits_in_a_payment_is_not_recalled(world: World, aida: Customer) -> None:
+@pytest.mark.parametrize("mark", [Keeps(), UntilEvidence("registry")])
+def test_what_waits_in_a_payment_is_not_recalled(world: World, aida: Customer, mark: MarkRule) -> None:
     bolat = world.customer("bolat")
-    sponsor, purpose = programme(world, mark=Keeps(), condition=Approval(("altyn/bolat",), 1))
+    sponsor, purpose = programme(world, mark=mark, condition=Approval(("altyn/bolat",), 1))
     token = grant(world, sponsor, purpose, aida, 900)
     payment = hold_up(world, aida, token, [out(bolat, 600, purpose), out(aida, 300, purpose)])
     with refuses(world, RoleRefused):

@@ -135,6 +135,20 @@ def ask_without_state(world: World, payee: Customer, amount_tiyn: int) -> bytes:
     return requests.sign(payee.key, world.network, amount_tiyn, (FOOD,), bytes(16))
 
 
+def test_a_co_signer_sells_nothing_by_anothers_request(
+    world: World, aida: Customer, shop: Customer, basket: tuple[Customer, bytes]
+) -> None:
+    """What goes to him is no part of what was asked for, so the lines are not about it either."""
+    sponsor, purpose = basket
+    bolat = world.customer("bolat")
+    tokens = [grant(world, sponsor, purpose, aida, 600), world.fund(aida, 600), world.fund(bolat, 1)]
+    outputs = [out(shop, 600), out(bolat, 600, purpose), out(bolat, 1)]
+    with refuses(world, PurposeRefused, condition="items"):
+        transfer(world, tokens, outputs, aida.key, bolat.key, request=ask_without_state(world, shop, 600))
+    paid = [out(shop, 600, purpose), out(aida, 600), out(bolat, 1)]
+    transfer(world, tokens, paid, aida.key, bolat.key, request=ask_without_state(world, shop, 600))
+
+
 def test_a_request_by_whoever_pays_is_for_nobody(world: World, aida: Customer) -> None:
     token = world.fund(aida, 600)
     with refuses(world, WrongPayee, wanted=aida.key.public):
