@@ -28,7 +28,7 @@ def due_tokens(store: SqliteStore, until_s: int, limit: int) -> list[tuple[int, 
             found += [
                 (now_s, name)
                 for name, token in rows
-                if token.owner not in held and memory.is_freed(draft, definition, name, token.owner)
+                if token.owner not in held and memory.is_freed(draft, definition, name, token)
             ]
     return sorted(found)[:limit]
 

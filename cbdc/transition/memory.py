@@ -50,7 +50,7 @@ def note_returned(draft: Draft, purpose: bytes, payer: str, amount_tiyn: int, ti
 
 
 def state_fact(draft: Draft, body: Attest) -> None:
-    """Write an oracle's fact down; stated once more it would be the same message.
+    """Write an oracle's fact down; it is stated once, since the same message counts once.
 
     Raises:
         TooLarge: `MAX_FACTS` about one thing.
@@ -61,13 +61,22 @@ def state_fact(draft: Draft, body: Attest) -> None:
     draft.put_facts(body.oracle, body.about, Facts(sorted([*before, body.fact])))
 
 
-def is_freed(draft: Draft, definition: Definition, name: bytes, owner: bytes) -> bool:
+def is_freed(draft: Draft, definition: Definition, name: bytes, token: Token | OfflineToken) -> bool:
     """Whether evidence has lifted the mark of a token: about the payment that brought it, or about its owner."""
     rule = definition.mark
     if not isinstance(rule, UntilEvidence):
         return False
-    abouts = (name[:HASH_BYTES], guards.name_of(draft, owner))
+    abouts: list[bytes | str] = [guards.name_of(draft, token.owner)]
+    if _was_paid(draft, name, token):
+        abouts.append(name[:HASH_BYTES])
     return any(draft.facts(rule.oracle, about).facts for about in abouts)
+
+
+def _was_paid(draft: Draft, name: bytes, token: Token | OfflineToken) -> bool:
+    """Whether a payment brought the token; what it left to its payer is change, and was his before."""
+    if isinstance(token, OfflineToken):
+        return token.paid is not None
+    return token.purpose is not None and draft.paid(name[:HASH_BYTES], token.purpose, token.owner) is not None
 
 
 def freed(draft: Draft, names: Iterable[bytes], tokens: Iterable[Token | OfflineToken]) -> frozenset[bytes]:
@@ -77,6 +86,6 @@ def freed(draft: Draft, names: Iterable[bytes], tokens: Iterable[Token | Offline
     bound: set[bytes] = set()
     for name, token in marked:
         purpose = token.purpose or b""
-        is_free = is_freed(draft, draft.definition(purpose), name, token.owner)
+        is_free = is_freed(draft, draft.definition(purpose), name, token)
         (found if is_free else bound).add(purpose)
     return frozenset(found - bound)
