@@ -20,7 +20,8 @@ from cbdc.messages import bodies
 from cbdc.messages.message import build, decode
 from cbdc.policy import DAY_S, Policy
 from cbdc.purposes.conditions import All, PayeeMcc, PerPayment
-from cbdc.purposes.definition import Definition, MarkRule
+from cbdc.purposes.definition import Definition
+from cbdc.purposes.rules import Clears
 from cbdc.service import audit, verifiers
 from cbdc.service.audit import Verdict
 from cbdc.service.ledger import Identity, Ledger
@@ -327,7 +328,7 @@ def _marked_money(world: Recorder, name: str, akimat: Customer, pupil: Customer,
         sponsor=akimat.key.public,
         return_to=akimat.key.public,
         condition=All((PayeeMcc(("8220",)), PerPayment(500_00))),
-        mark=MarkRule.CLEARS,
+        mark=Clears(),
         expires_s=world.now_s + 10 * DAY_S,
     )
     purpose = world.do(Kind.PURPOSE, definition, akimat.key)

@@ -29,7 +29,8 @@ from cbdc.purposes.conditions import (
     from_cbor,
 )
 from cbdc.purposes.conditions import Any as AnyOf
-from cbdc.purposes.definition import Definition, MarkRule
+from cbdc.purposes.definition import Definition
+from cbdc.purposes.rules import Clears
 from tests.vectors import samples
 
 # --- bodies ------------------------------------------------------------------------------------
@@ -111,7 +112,7 @@ DEFINITIONS = st.builds(
     KEYS,
     KEYS,
     CONDITIONS,
-    st.just(MarkRule.CLEARS),
+    st.just(Clears()),
     TIMES,
 )
 PAYMENTS = st.sampled_from([samples.offline_payment(salt).raw for salt in ("", "a", "b")])

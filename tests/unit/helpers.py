@@ -16,7 +16,8 @@ from cbdc.formats.tokens import Output, outpoint
 from cbdc.messages import bodies
 from cbdc.messages.message import build
 from cbdc.purposes.conditions import Condition, PayeeMcc
-from cbdc.purposes.definition import Definition, MarkRule
+from cbdc.purposes.definition import Definition
+from cbdc.purposes.rules import Clears
 from cbdc.state.records import BankReserve, Culprit, Table
 from tests.support import LATER_S, LIMITS, NOW_S, YEAR_S, Customer, World
 
@@ -136,7 +137,7 @@ def definition(sponsor: Customer, **changes: object) -> Definition:
         "sponsor": sponsor.key.public,
         "return_to": sponsor.key.public,
         "condition": condition,
-        "mark": MarkRule.CLEARS,
+        "mark": Clears(),
         "expires_s": EXPIRY_S,
     } | changes
     return Definition(**fields)

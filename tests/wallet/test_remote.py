@@ -27,7 +27,8 @@ from cbdc.formats import cbor
 from cbdc.formats.calls import answer, read_answer, read_request
 from cbdc.limits import MAX_LEDGER_ANSWER_BYTES, MAX_LEDGER_REQUEST_BYTES, MAX_OWNERS
 from cbdc.purposes.conditions import PerPayment
-from cbdc.purposes.definition import Definition, MarkRule
+from cbdc.purposes.definition import Definition
+from cbdc.purposes.rules import Clears
 from cbdc.service import queries as queries_module
 from cbdc.service import server as server_module
 from cbdc.service.queries import Page
@@ -194,7 +195,7 @@ def test_an_answer_above_the_bound_is_refused(raw: Raw, monkeypatch: pytest.Monk
 
 def purpose(town: Town, name: str) -> Definition:
     dana = town["dana"].online_key
-    return Definition(name, ("A", "B", "C"), dana, dana, PerPayment(5), MarkRule.CLEARS, town.port.ledger_time_s() + 9)
+    return Definition(name, ("A", "B", "C"), dana, dana, PerPayment(5), Clears(), town.port.ledger_time_s() + 9)
 
 
 @pytest.mark.parametrize("page_bytes", [1, 300, 1 << 20])

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from cbdc.errors import Expired, InsufficientFunds, PurposeRefused, TengeError
 from cbdc.purposes.conditions import All, Any, Condition, Not, Payee, PayeeKato, PayeeMcc, Payment, PerPayment
-from cbdc.purposes.definition import Definition, MarkRule
+from cbdc.purposes.definition import Definition
+from cbdc.purposes.rules import Clears
 from tests.support import NOW_S
 from wallet.selection import Coin, Selection, pick, split_by_purpose
 
@@ -20,7 +21,7 @@ FACTS = Payment("altyn/dana", "altyn/canteen", "5812", "750000000", 0, NOW_S)
 
 
 def defined(condition: Condition, expires_s: int = NOW_S + 100) -> Definition:
-    return Definition("p", ("p", "p", "p"), bytes(32), bytes(32), condition, MarkRule.CLEARS, expires_s)
+    return Definition("p", ("p", "p", "p"), bytes(32), bytes(32), condition, Clears(), expires_s)
 
 
 LUNCH, CITY, TRIP, BOOKS, OLD = (bytes([number]) * 32 for number in range(10, 15))

@@ -17,7 +17,8 @@ from cbdc.messages import bodies
 from cbdc.messages.message import build, decode, message_id, verify
 from cbdc.purposes.conditions import Any as AnyOf
 from cbdc.purposes.conditions import Payee
-from cbdc.purposes.definition import Definition, MarkRule
+from cbdc.purposes.definition import Definition
+from cbdc.purposes.rules import Clears
 from tests.support import LATER_S, NOW_S, World, seed
 from tests.unit.helpers import out, pay
 
@@ -201,7 +202,7 @@ def wide_definition(length: int) -> Definition:
             names.append(f"{number:04}".ljust(MAX_NAME_CHARS - here, "x"))
             cut -= here
         lists = tuple(Payee(tuple(names[start : start + 220])) for start in range(0, 660, 220))
-        return Definition("wide", ("A", "B", "C"), bytes(32), bytes(32), AnyOf(lists), MarkRule.CLEARS, LATER_S)
+        return Definition("wide", ("A", "B", "C"), bytes(32), bytes(32), AnyOf(lists), Clears(), LATER_S)
 
     return made(len(cbor.encode(made(0).to_cbor())) - length)
 
