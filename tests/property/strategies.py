@@ -6,19 +6,31 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from cbdc.formats import x509
+from cbdc.formats import requests, x509
 from cbdc.formats.kinds import Kind
+from cbdc.formats.lines import Line
 from cbdc.formats.tokens import Output
-from cbdc.limits import MAX_AMOUNT_TIYN, MAX_TIME_S
+from cbdc.limits import (
+    MAX_AMOUNT_TIYN,
+    MAX_FACT_CHARS,
+    MAX_MARK_HOPS,
+    MAX_NAME_CHARS,
+    MAX_PERIOD_DAYS,
+    MAX_SPLIT_PARTS,
+    MAX_TIME_S,
+)
 from cbdc.messages import bodies
 from cbdc.messages.message import Body
 from cbdc.policy import Policy
 from cbdc.purposes.conditions import (
     After,
     All,
+    Approval,
     Before,
     Condition,
+    Evidence,
     Hours,
+    Items,
     Not,
     Payee,
     PayeeKato,
@@ -26,11 +38,12 @@ from cbdc.purposes.conditions import (
     PayeeTier,
     Payer,
     PerPayment,
+    PerPeriod,
     from_cbor,
 )
 from cbdc.purposes.conditions import Any as AnyOf
 from cbdc.purposes.definition import Definition
-from cbdc.purposes.rules import Clears
+from cbdc.purposes.rules import Clears, Keeps, KeepsHops, MarkRule, Split, UntilEvidence
 from tests.vectors import samples
 
 # --- bodies ------------------------------------------------------------------------------------
@@ -54,6 +67,7 @@ def tuples(items: st.SearchStrategy[Any], least: int = 1) -> st.SearchStrategy[t
 
 OUTPUTS = st.builds(Output, KEYS, AMOUNTS, st.none() | HASHES)
 OUTPOINTS = st.lists(st.binary(min_size=34, max_size=34), min_size=1, max_size=4, unique=True).map(tuple)
+LINES = tuples(st.builds(Line, texts(MAX_NAME_CHARS), st.just(0) | AMOUNTS), least=0)
 TERMS = st.builds(bodies.OfflineTerms, HASHES, HASHES, HASHES, COUNTS, COUNTS, COUNTS, TIMES, TIMES)
 SPEND = (OUTPOINTS, tuples(OUTPUTS), TIMES)
 TAKEN_OUT = (OUTPOINTS, tuples(OUTPUTS, least=0), TIMES, AMOUNTS)
@@ -82,6 +96,8 @@ def digits(least: int, most: int) -> st.SearchStrategy[str]:
     return st.text("0123456789", min_size=least, max_size=most)
 
 
+ACCOUNTS = texts(2 * MAX_NAME_CHARS + 1)
+
 SIMPLE_CONDITIONS: st.SearchStrategy[Condition] = st.one_of(
     st.builds(Payee, tuples(texts(48))),
     st.builds(PayeeMcc, tuples(digits(4, 4))),
@@ -94,8 +110,12 @@ SIMPLE_CONDITIONS: st.SearchStrategy[Condition] = st.one_of(
         st.tuples(st.integers(0, 1439), st.integers(1, 1440)).filter(lambda ends: ends[0] != ends[1]),
     ),
     st.builds(PerPayment, AMOUNTS),
+    st.builds(PerPeriod, AMOUNTS, st.integers(1, MAX_PERIOD_DAYS)),
+    st.builds(Items, tuples(texts(48))),
     st.builds(After, TIMES),
     st.builds(Before, TIMES),
+    tuples(ACCOUNTS).flatmap(lambda of: st.builds(Approval, st.just(of), st.integers(1, len(set(of))))),
+    st.builds(Evidence, texts(MAX_NAME_CHARS), texts(MAX_FACT_CHARS)),
 )
 
 
@@ -105,6 +125,15 @@ def combined(inner: st.SearchStrategy[Condition]) -> st.SearchStrategy[Condition
 
 CONDITIONS = combined(combined(SIMPLE_CONDITIONS)).map(lambda condition: from_cbor(condition.to_cbor()))
 """In their canonical order, as a decoder would give them."""
+RULES: st.SearchStrategy[MarkRule] = st.one_of(
+    st.just(Clears()),
+    st.just(Keeps()),
+    st.builds(KeepsHops, st.integers(1, MAX_MARK_HOPS)),
+    st.builds(UntilEvidence, texts(MAX_NAME_CHARS)),
+)
+SPLITS = st.integers(2, MAX_SPLIT_PARTS).flatmap(
+    lambda of: st.builds(Split, ACCOUNTS, st.integers(1, of - 1), st.just(of))
+)
 DEFINITIONS = st.builds(
     Definition,
     texts(48),
@@ -112,13 +141,28 @@ DEFINITIONS = st.builds(
     KEYS,
     KEYS,
     CONDITIONS,
-    st.just(Clears()),
+    RULES,
     TIMES,
+    st.none() | SPLITS,
 )
 PAYMENTS = st.sampled_from([samples.offline_payment(salt).raw for salt in ("", "a", "b")])
 CERTIFICATES = st.sampled_from(
     [samples.certificate(n, is_purse=p) for n in ("aigul", "canteen") for p in (True, False)]
 )
+
+
+@st.composite
+def transfers(draw: st.DrawFn) -> bodies.Transfer:
+    """Online or between purses, saying what is bought or not: each in its own way."""
+    spend = [draw(part) for part in SPEND]
+    sealed = draw(st.none() | st.binary(max_size=1024))
+    terms, lines = draw(st.none() | TERMS), draw(LINES)
+    if terms is not None or not lines:
+        return bodies.Transfer(*spend, sealed, terms, lines)
+    key = samples.KEYS[draw(st.sampled_from(["canteen online", "aigul online"]))]
+    request = requests.sign(key, samples.NETWORK, draw(AMOUNTS), lines, draw(NONCES))
+    return bodies.Transfer(*spend, sealed, None, lines, request)
+
 
 BODIES: dict[Kind, st.SearchStrategy[Body]] = {
     Kind.GENESIS: st.builds(bodies.Genesis, texts(48), st.just(ROOT), INSTITUTIONS, policies()),
@@ -129,7 +173,7 @@ BODIES: dict[Kind, st.SearchStrategy[Body]] = {
     Kind.REVOKE: st.builds(bodies.Revoke, HASHES, texts(200)),
     Kind.ISSUE: st.builds(bodies.Issue, tuples(OUTPUTS), NONCES),
     Kind.REDEEM: st.builds(bodies.Redeem, *TAKEN_OUT),
-    Kind.TRANSFER: st.builds(bodies.Transfer, *SPEND, st.none() | st.binary(max_size=1024), st.none() | TERMS),
+    Kind.TRANSFER: transfers(),
     Kind.RESERVE: st.builds(bodies.Reserve, *TAKEN_OUT),
     Kind.REPAY: st.builds(bodies.Repay, *SPEND, KEYS, AMOUNTS),
     Kind.LOAD: st.builds(bodies.Load, *SPEND),
@@ -138,6 +182,11 @@ BODIES: dict[Kind, st.SearchStrategy[Body]] = {
     Kind.PURPOSE: DEFINITIONS,
     Kind.GRANT: st.builds(bodies.Grant, *SPEND, HASHES),
     Kind.SWEEP: st.builds(bodies.Sweep, OUTPOINTS),
+    Kind.APPROVE: st.builds(bodies.Approve, HASHES, ACCOUNTS),
+    Kind.ATTEST: st.builds(bodies.Attest, texts(MAX_NAME_CHARS), texts(MAX_FACT_CHARS), HASHES | ACCOUNTS),
+    Kind.ALLOW: st.builds(bodies.Allow, HASHES, ACCOUNTS, st.just(0) | AMOUNTS, NONCES),
+    Kind.REFUND: st.builds(bodies.Refund, *SPEND, HASHES, HASHES, KEYS),
+    Kind.RECALL: st.builds(bodies.Recall, HASHES, OUTPOINTS, texts(200)),
 }
 UNSIGNED = {Kind.RECONCILE, Kind.SWEEP}
 
