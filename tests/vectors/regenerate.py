@@ -28,7 +28,7 @@ from cbdc.formats import cbor, cose, requests
 from cbdc.formats.hashing import tagged
 from cbdc.formats.kinds import Kind
 from cbdc.formats.tokens import outpoint
-from cbdc.limits import MAX_AMOUNT_TIYN
+from cbdc.limits import MAX_AMOUNT_TIYN, MAX_CBOR_DEPTH
 from cbdc.log import checkpoint, entries, merkle
 from cbdc.messages.message import message_id
 from cbdc.state.records import Allowance, BankReserve, Facts, Paid, Record, Spent, Supply, Table, Token, Waiting
@@ -171,7 +171,16 @@ def cbor_vectors() -> Vector:
         "ff",
         "0000",
     ]
-    wrong += ["81" * 13 + "00", "1c", "", "d9d9f701", "9b7fffffffffffffff", "fb3ff0000000000000", "f800", "61ff"]
+    wrong += [
+        "81" * (MAX_CBOR_DEPTH + 1) + "00",
+        "1c",
+        "",
+        "d9d9f701",
+        "9b7fffffffffffffff",
+        "fb3ff0000000000000",
+        "f800",
+        "61ff",
+    ]
     return {
         "valid": [{"value": shown(value), "bytes": cbor.encode(value).hex()} for value in values],
         "invalid": refusals(map(bytes.fromhex, wrong), cbor.decode, bytes.hex),
