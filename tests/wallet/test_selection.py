@@ -39,7 +39,7 @@ def coins(*held: tuple[int, bytes | None]) -> list[Coin]:
 
 
 def split(amount_tiyn: int, held: list[Coin], purpose: bytes | None = None) -> dict[bytes | None, int]:
-    return split_by_purpose(amount_tiyn, held, DEFINITIONS, replace(FACTS, amount_tiyn=amount_tiyn), purpose)
+    return split_by_purpose(amount_tiyn, held, DEFINITIONS, lambda _: replace(FACTS, amount_tiyn=amount_tiyn), purpose)
 
 
 def chosen(shares: dict[bytes | None, int], held: list[Coin]) -> Selection:
@@ -123,7 +123,7 @@ def test_a_purpose_by_name_pays_the_whole_amount() -> None:
 @pytest.mark.parametrize("condition", [Any((PerPayment(5), Payee(("altyn/canteen",)))), Not(Payee(("altyn/other",)))])
 def test_a_limit_that_does_not_bind_is_no_limit(condition: Condition) -> None:
     purpose = bytes(32)
-    shares = split_by_purpose(20, coins((30, purpose)), {purpose: defined(condition)}, FACTS)
+    shares = split_by_purpose(20, coins((30, purpose)), {purpose: defined(condition)}, lambda _: FACTS)
     assert shares == {purpose: 20}
 
 
