@@ -12,6 +12,7 @@ from cbdc.formats.lines import Line
 from cbdc.formats.tokens import Output
 from cbdc.limits import (
     MAX_AMOUNT_TIYN,
+    MAX_CONDITION_NODES,
     MAX_FACT_CHARS,
     MAX_MARK_HOPS,
     MAX_NAME_CHARS,
@@ -39,6 +40,7 @@ from cbdc.purposes.conditions import (
     Payer,
     PerPayment,
     PerPeriod,
+    every,
     from_cbor,
 )
 from cbdc.purposes.conditions import Any as AnyOf
@@ -67,7 +69,6 @@ def tuples(items: st.SearchStrategy[Any], least: int = 1) -> st.SearchStrategy[t
 
 OUTPUTS = st.builds(Output, KEYS, AMOUNTS, st.none() | HASHES)
 OUTPOINTS = st.lists(st.binary(min_size=34, max_size=34), min_size=1, max_size=4, unique=True).map(tuple)
-LINES = tuples(st.builds(Line, texts(MAX_NAME_CHARS), st.just(0) | AMOUNTS), least=0)
 TERMS = st.builds(bodies.OfflineTerms, HASHES, HASHES, HASHES, COUNTS, COUNTS, COUNTS, TIMES, TIMES)
 SPEND = (OUTPOINTS, tuples(OUTPUTS), TIMES)
 TAKEN_OUT = (OUTPOINTS, tuples(OUTPUTS, least=0), TIMES, AMOUNTS)
@@ -96,14 +97,23 @@ def digits(least: int, most: int) -> st.SearchStrategy[str]:
     return st.text("0123456789", min_size=least, max_size=most)
 
 
-ACCOUNTS = texts(2 * MAX_NAME_CHARS + 1)
+ACCOUNTS = st.sampled_from(["altyn/aigul", "altyn/canteen", "registry"]) | texts(2 * MAX_NAME_CHARS + 1)
+"""Some come up again and again, so that conditions and payments meet."""
+MCCS = st.sampled_from(["5812"]) | digits(4, 4)
+KATOS = st.sampled_from(["75", "750000000"]) | digits(2, 9)
+TIERS = st.integers(0, 3) | st.integers(0, 1000)
+CATEGORIES = st.sampled_from(["bread", "tea"]) | texts(MAX_NAME_CHARS)
+FACTS = st.sampled_from(["delivered"]) | texts(MAX_FACT_CHARS)
+ORACLES = st.sampled_from(["registry"]) | texts(MAX_NAME_CHARS)
+
+LINES = tuples(st.builds(Line, CATEGORIES, st.just(0) | AMOUNTS), least=0)
 
 SIMPLE_CONDITIONS: st.SearchStrategy[Condition] = st.one_of(
-    st.builds(Payee, tuples(texts(48))),
-    st.builds(PayeeMcc, tuples(digits(4, 4))),
-    st.builds(PayeeKato, tuples(digits(2, 9))),
-    st.builds(Payer, tuples(texts(48))),
-    st.builds(PayeeTier, tuples(st.integers(0, 1000))),
+    st.builds(Payee, tuples(ACCOUNTS)),
+    st.builds(PayeeMcc, tuples(MCCS)),
+    st.builds(PayeeKato, tuples(KATOS)),
+    st.builds(Payer, tuples(ACCOUNTS)),
+    st.builds(PayeeTier, tuples(TIERS)),
     st.builds(
         lambda days, ends: Hours(days, min(ends), max(ends)),
         tuples(st.integers(0, 6)),
@@ -111,11 +121,11 @@ SIMPLE_CONDITIONS: st.SearchStrategy[Condition] = st.one_of(
     ),
     st.builds(PerPayment, AMOUNTS),
     st.builds(PerPeriod, AMOUNTS, st.integers(1, MAX_PERIOD_DAYS)),
-    st.builds(Items, tuples(texts(48))),
+    st.builds(Items, tuples(CATEGORIES)),
     st.builds(After, TIMES),
     st.builds(Before, TIMES),
     tuples(ACCOUNTS).flatmap(lambda of: st.builds(Approval, st.just(of), st.integers(1, len(set(of))))),
-    st.builds(Evidence, texts(MAX_NAME_CHARS), texts(MAX_FACT_CHARS)),
+    st.builds(Evidence, ORACLES, FACTS),
 )
 
 
@@ -123,6 +133,9 @@ def combined(inner: st.SearchStrategy[Condition]) -> st.SearchStrategy[Condition
     return inner | st.builds(All, tuples(inner)) | st.builds(AnyOf, tuples(inner)) | st.builds(Not, inner)
 
 
+DEEPEST_CONDITIONS = combined(combined(combined(SIMPLE_CONDITIONS))).filter(
+    lambda condition: sum(1 for _ in every(condition)) <= MAX_CONDITION_NODES
+)
 CONDITIONS = combined(combined(SIMPLE_CONDITIONS)).map(lambda condition: from_cbor(condition.to_cbor()))
 """In their canonical order, as a decoder would give them."""
 RULES: st.SearchStrategy[MarkRule] = st.one_of(
