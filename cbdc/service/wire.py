@@ -27,8 +27,8 @@ from cbdc.limits import (
 from cbdc.log.receipts import Receipt
 from cbdc.offline.documents import CHALLENGE_BYTES
 from cbdc.policy import Policy
-from cbdc.purposes.definition import Definition
 from cbdc.purposes.conditions import Memory
+from cbdc.purposes.definition import Definition
 from cbdc.service.pages import Page
 from cbdc.service.purpose_queries import Refundable
 from cbdc.state.records import OfflineToken, Record, Token, Waiting
