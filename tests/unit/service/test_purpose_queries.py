@@ -21,7 +21,7 @@ from cbdc.policy import DAY_S
 from cbdc.purposes.conditions import All, Approval, Condition, Evidence, Memory, Payee, PerPayment, PerPeriod
 from cbdc.purposes.conditions import Any as AnyOf
 from cbdc.purposes.rules import Keeps, UntilEvidence
-from cbdc.service import pages
+from cbdc.service import audit, pages
 from cbdc.service.purpose_queries import Refundable
 from cbdc.service.queries import Queries
 from cbdc.state.records import Waiting
@@ -420,3 +420,23 @@ def test_a_payee_that_a_condition_names_is_asked_for_by_its_account(field: Field
     sweep(field.world, outpoint(payment, 0))
     with field.queries() as queries:
         assert queries.refundable(payment) == (Refundable(purpose, bank.public, "altyn/aida", 500),)
+
+
+# --- the auditor -------------------------------------------------------------------------------
+
+
+def test_the_audit_holds_while_payments_wait_and_shows_what_is_in_escrow(field: Field) -> None:
+    purpose = field.purpose(SOWN)
+    payment = field.pay(field.grant(purpose, 500), out(field.shop, 400, purpose), out(field.aida, 100, purpose))
+    with field.queries() as queries:
+        store = SqliteStore.read(next(field.path.glob("*.db")))
+        try:
+            verdict = audit.verify_ledger(store, field.world.network)
+            report = audit.report_supply(store, field.world.network)
+        finally:
+            store.close()
+        assert set(queries.waiting()) == {payment}
+    assert all(verdict.laws.values())
+    assert verdict.state_root == field.world.root()
+    assert report.online_by_participant == {"customers of altyn": 100, "payments that wait": 400}
+    assert report.marked_by_purpose == {"meals": 500}
