@@ -6,13 +6,10 @@ import json
 import secrets
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
 import typer
-from rich.progress import Progress, TextColumn
 from rich.table import Table
 
 from cbdc.amounts import format_tenge, show_tenge
@@ -27,8 +24,10 @@ from cbdc.service.founding import Governor
 from cbdc.service.key_files import key_path, write_key
 from cbdc.service.ledger import Identity, Ledger
 from cbdc.store.sqlite import SqliteStore
-from tui.output import Json, err, out, print_json, refusals
+from tui.files import refuse_target, replacing
+from tui.output import Json, out, print_json, refusals
 from tui.passphrase import passphrase_for
+from tui.progress import entries_done
 
 app = typer.Typer(no_args_is_help=True, help="Found, look at, verify, audit and export a ledger.")
 
@@ -109,12 +108,8 @@ def verify(where: Where, root: Root = None, as_json: Json = False) -> None:
     """
     with refusals(as_json):
         store = SqliteStore.read(ledger_path(where))
-        columns = (*Progress.get_default_columns(), TextColumn("{task.completed} entries"))
-        with Progress(*columns, console=err, transient=True, disable=as_json or not err.is_terminal) as progress:
-            task = progress.add_task("re-executing", total=None)
-            verdict = auditor.verify_ledger(
-                store, pinned_root(where, root), lambda done, total: progress.update(task, completed=done, total=total)
-            )
+        with entries_done("re-executing", as_json) as progress:
+            verdict = auditor.verify_ledger(store, pinned_root(where, root), progress)
         store.close()
         facts = {
             "ok": True,
@@ -226,13 +221,13 @@ def export(
     """
     with refusals(as_json):
         if to is not None:
-            _refuse_target(ledger_path(where), to, force)
+            refuse_target(ledger_path(where), to, force)
         store, root = SqliteStore.read(ledger_path(where)), pinned_root(where, None)
         try:
             if to is None:
                 _write_log(store, root, sys.stdout)
             else:
-                with _replacing(to) as target:
+                with replacing(to) as target:
                     count = _write_log(store, root, target)
                 if as_json:
                     print_json({"ok": True, "entries": count, "path": str(to)})
@@ -253,35 +248,6 @@ def _write_log(store: SqliteStore, root: bytes, target: TextIO) -> int:
         target.write(json.dumps(line) + "\n")
         count += 1
     return count
-
-
-def _refuse_target(ledger: Path, to: Path, force: bool) -> None:
-    """The ledger's own files, under whatever name, are never written to; others only if that is meant."""
-    own = [ledger.with_name(ledger.name + suffix) for suffix in ("", "-wal", "-shm", ".lock")]
-    own.append(ledger.with_name("root.pub"))
-    own += [key_path(ledger.parent, role) for role in ("governor", "operator")]
-    real = to.resolve()
-    if any(real == file.resolve() or (real.exists() and file.exists() and real.samefile(file)) for file in own):
-        raise FileTrouble("that is one of the ledger's own files", path=to, reason="an export goes elsewhere")
-    if to.is_file() and not force:
-        raise AlreadyThere("there is a file already; --force replaces it", path=to)
-
-
-@contextmanager
-def _replacing(to: Path) -> Iterator[TextIO]:
-    """A temporary file beside; it takes the place of ``to`` if all goes well, and is gone otherwise."""
-    if to.exists() and not to.is_file():  # a directory is refused here, a pipe or a device written to as it is
-        with to.open("w", encoding="utf-8") as target:
-            yield target
-        return
-    real = to.resolve()
-    beside = real.with_name(f".{real.name[:100]}.{secrets.token_hex(4)}")
-    try:
-        with beside.open("x", encoding="utf-8") as target:
-            yield target
-        beside.replace(real)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 # --- where things are --------------------------------------------------------------------------

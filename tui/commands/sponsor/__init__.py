@@ -7,10 +7,10 @@ from typing import Final
 
 import typer
 
-from tui.commands.sponsor import programmes
+from tui.commands.sponsor import programmes, reports
 
 app = typer.Typer(no_args_is_help=True, help="Define purposes, grant in them, follow the money, take it back.")
-COMMANDS: Final[tuple[Callable[..., None], ...]] = (programmes.purposes,)
+COMMANDS: Final[tuple[Callable[..., None], ...]] = (programmes.purposes, reports.report)
 for command in COMMANDS:
     app.command(command.__name__.rstrip("_").replace("_", "-"))(command)
 
