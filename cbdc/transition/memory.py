@@ -64,13 +64,24 @@ def state_fact(draft: Draft, body: Attest, verified: Verified) -> None:
     draft.put_facts(body.oracle, body.about, Facts(sorted([*before, body.fact])))
 
 
-def is_freed(draft: Draft, definition: Definition, name: bytes, owner: bytes) -> bool:
-    """Whether evidence has lifted the mark of a token: about the payment that brought it, or about its owner."""
+def is_freed(draft: Draft, definition: Definition, name: bytes, token: Token | OfflineToken) -> bool:
+    """Whether evidence has lifted the mark of a token: about the payment that brought it, or about its owner.
+
+    The payer's change was not brought by the payment, and stays bound.
+    """
     rule = definition.mark
     if not isinstance(rule, UntilEvidence):
         return False
-    abouts = (name[:HASH_BYTES], guards.name_of(draft, owner))
+    abouts: list[bytes | str] = [guards.name_of(draft, token.owner)]
+    if _was_paid(draft, name[:HASH_BYTES], token):
+        abouts.append(name[:HASH_BYTES])
     return any(draft.facts(rule.oracle, about).facts for about in abouts)
+
+
+def _was_paid(draft: Draft, payment_id: bytes, token: Token | OfflineToken) -> bool:
+    if isinstance(token, OfflineToken):
+        return token.paid is not None
+    return draft.paid(payment_id, token.purpose or b"", token.owner) is not None
 
 
 def freed(draft: Draft, names: Iterable[bytes], tokens: Iterable[Token | OfflineToken]) -> frozenset[bytes]:
@@ -80,6 +91,6 @@ def freed(draft: Draft, names: Iterable[bytes], tokens: Iterable[Token | Offline
     bound: set[bytes] = set()
     for name, token in marked:
         purpose = token.purpose or b""
-        is_free = is_freed(draft, draft.definition(purpose), name, token.owner)
+        is_free = is_freed(draft, draft.definition(purpose), name, token)
         (found if is_free else bound).add(purpose)
     return frozenset(found - bound)

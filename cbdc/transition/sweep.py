@@ -38,10 +38,10 @@ def _move_online(draft: Draft, name: bytes, token: Token, made: bytes, by: bytes
         _end_waiting(draft, token.owner, held, by, time_s)
         return
     definition = None if token.purpose is None else draft.definition(token.purpose)
-    if definition is not None and time_s >= definition.expires_s:
-        owner = definition.return_to
-    elif definition is not None and memory.is_freed(draft, definition, name, token.owner):
+    if definition is not None and memory.is_freed(draft, definition, name, token):
         owner = token.owner
+    elif definition is not None and time_s >= definition.expires_s:
+        owner = definition.return_to
     else:
         raise RoleRefused("nothing is due for this token", outpoint=name)
     draft.consume(name, by)
