@@ -449,8 +449,10 @@ class Economy(RuleBasedStateMachine):
         )
         return Customer(name, bank, key, purse, wallet_cwt, purse_cwt)
 
-    def definition(self, data: Data, sponsor: bytes, return_to: bytes, expires_s: int) -> Definition:
-        condition = conditions.from_cbor(canonical(data.draw(CONDITIONS)))
+    def definition(
+        self, data: Data, sponsor: bytes, return_to: bytes, expires_s: int, wanted: Any = None
+    ) -> Definition:
+        condition = conditions.from_cbor(canonical(wanted or data.draw(CONDITIONS)))
         number = str(self.world.counter)
         self.nonce()
         mark, split = rule_from_cbor(data.draw(MARKS)), data.draw(SPLITS)
