@@ -69,6 +69,9 @@ def _take_out(draft: Draft, verified: Verified, body: Spend, amount_tiyn: int, b
         raise NotOwner("a bank gives up its own tokens only", bank=bank.name)
     if any(output.owner != bank.key for output in body.outputs):
         raise NotOwner("the change is the bank's own", bank=bank.name)
+    marks = [token.purpose for token in tokens] + [output.purpose for output in body.outputs]
+    if any(mark is not None for mark in marks):
+        raise PurposeMismatch("a bank gives up free tenge", bank=bank.name)
     check_conserved(tokens, body.outputs, amount_tiyn)
     guards.consume_all(draft, body.inputs, verified.id)
     guards.create_all(draft, verified.id, body.outputs)
