@@ -14,13 +14,13 @@ MAX_AMOUNT_TIYN: Final = 10**17
 MAX_MESSAGE_BYTES: Final = 1 << 20
 """A reconcile of MAX_EVIDENCE payments of three hops fits; a decoder's work is bounded by it."""
 
-MAX_CBOR_DEPTH: Final = 12
-"""The deepest honest value is a purpose with MAX_CONDITION_DEPTH nested conditions."""
+MAX_CBOR_DEPTH: Final = 14
+"""The deepest honest value is a purpose with MAX_CONDITION_DEPTH nested conditions, on a page of a ledger's answer."""
 
 MAX_SEALED_BYTES: Final = 1024
 """A memo under HPKE; a log entry should not become a file store."""
 
-MAX_REQUEST_BYTES: Final = 8 * 1024
+MAX_REQUEST_BYTES: Final = 14 * 1024
 """A payee's request for an online payment: `MAX_INVOICE_LINES` lines with the longest categories."""
 
 MAX_DOCUMENT_BYTES: Final = 512

@@ -520,8 +520,8 @@ TIME: dict[int, tuple[Defence, ...]] = {
         edit(
             "payer: the payee's signed time counts beside its own clock",
             PURSE,
-            "max(know.clock_s, know.ledger_time_s, invoice.ledger_time_s)",
-            "know.clock_s",
+            "now_s = max(know.clock_s, know.ledger_time_s, invoice.ledger_time_s)",
+            "now_s = know.clock_s",
             f"{ON_PURSE}::test_a_payer_whose_clock_is_set_back_still_pays_with_what_may_be_spent",
         ),
         line(

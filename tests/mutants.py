@@ -25,29 +25,46 @@ from pathlib import Path
 
 from tests.mutation import ROOT, Tree, on_trees
 
-MUTATED = ("cbdc/transition/*.py", "cbdc/offline/judge.py", "cbdc/purposes/marks.py", "cbdc/purposes/definition.py")
+MUTATED = ("cbdc/transition/*.py", "cbdc/offline/judge.py", "cbdc/purposes/*.py", "cbdc/purposes/conditions/*.py")
 PACKAGES = ("cbdc",)
 TESTS = ("tests/unit/transition", "tests/unit/offline", "tests/unit/purposes")
 MIRRORS = {
+    "cbdc/transition/waiting.py": ["tests/unit/transition/test_waiting.py"],
+    "cbdc/transition/memory.py": ["tests/unit/transition/test_facts.py"],
+    "cbdc/transition/refund.py": ["tests/unit/transition/test_refund.py"],
     "cbdc/transition/network.py": ["tests/unit/transition/test_network.py"],
-    "cbdc/transition/money.py": ["tests/unit/transition/test_money.py"],
-    "cbdc/transition/programmes.py": ["tests/unit/transition/test_programmes.py"],
+    "cbdc/transition/money.py": ["tests/unit/transition/test_money.py", "tests/unit/transition/test_requests.py"],
+    "cbdc/transition/programmes.py": [
+        "tests/unit/transition/test_programmes.py",
+        "tests/unit/transition/test_recall.py",
+    ],
     "cbdc/transition/offline.py": ["tests/unit/transition/test_load.py", "tests/unit/transition/test_evidence.py"],
     "cbdc/transition/sweep.py": ["tests/unit/transition/test_sweep.py"],
     "cbdc/transition/invariants.py": ["tests/unit/transition/test_invariants.py"],
     "cbdc/transition/draft.py": ["tests/unit/transition/test_draft.py"],
     "cbdc/transition/apply.py": ["tests/unit/transition/test_apply.py"],
-    "cbdc/transition/guards.py": ["tests/unit/transition/test_money.py", "tests/unit/transition/test_network.py"],
+    "cbdc/transition/guards.py": [
+        "tests/unit/transition/test_guards.py",
+        "tests/unit/transition/test_money.py",
+        "tests/unit/transition/test_network.py",
+    ],
     "cbdc/offline/judge.py": ["tests/unit/offline/test_judge.py"],
     "cbdc/purposes/marks.py": ["tests/unit/purposes/test_marks.py"],
     "cbdc/purposes/definition.py": ["tests/unit/purposes/test_definition.py"],
+    "cbdc/purposes/rules.py": ["tests/unit/purposes/test_rules.py"],
+    "cbdc/purposes/conditions/reading.py": [
+        "tests/unit/purposes/test_conditions.py",
+        "tests/unit/purposes/test_memory_conditions.py",
+    ],
 }
 GUARD_CALL = re.compile(
-    r"guards\.(?!consume_all|create_all)\w+|enrolled|draft\.certificate_of|_?check_\w+|.*\.check(_\w+)?|x509\.verify_issued_by|_loadable_purse"
+    r"guards\.(?!consume_all|create_all)\w+|enrolled|may_spend|may_hold_online|still_valid|owned_by_signers"
+    r"|draft\.certificate_of|_?check_\w+|.*\.check(_\w+)?|x509\.verify_issued_by|_loadable_purse"
 )
 EFFECT_CALL = re.compile(
-    r"guards\.(consume_all|create_all)|draft\.\w+|liability\.\w+|self\._?\w+.*|put_reserve|revoke_certificate"
-    r"|_HANDLERS\[.*\]|draft\.settled_due\.add|_accept|_owe|settle_due|_catch_up|_take_out|_create|_admit|_return_leaf|\w+\.append|super\(\).*"
+    r"guards\.(consume_all|create_all)|(draft|liability|memory|waiting)\.\w+|self\._?\w+.*|put_reserve|revoke_certificate"
+    r"|_HANDLERS\[.*\]|draft\.settled_due\.add|_accept|_owe|settle_due|_catch_up|_take_out|_create|_admit|_return_leaf"
+    r"|_move_online|_end_waiting|note_\w+|settle_if_complete|.*\.(append|extend|add)|super\(\).*"
 )
 
 

@@ -9,7 +9,9 @@ from cbdc.formats import certificates
 from cbdc.formats.certificates import Certificate, Holder, Merchant, PurseLimits
 from cbdc.formats.ed25519 import SigningKey
 from cbdc.formats.kinds import Kind
+from cbdc.formats.lines import Line
 from cbdc.formats.tokens import Output, outpoint
+from cbdc.formats.x509 import Role
 from cbdc.messages import bodies
 from cbdc.messages.message import Body, Verified, build, decode, verify
 from cbdc.policy import DAY_S, Policy
@@ -104,12 +106,19 @@ class World:
         self.banks[name] = key
         return key
 
+    def institution(self, name: str, role: Role) -> SigningKey:
+        """Admit an oracle or an approver."""
+        key = SigningKey(seed(f"{role.value} {name}"))
+        self.submit(self.governor.admit(name, role, key.public, self.now_s))
+        return key
+
     def customer(
         self,
         name: str,
         bank: str = "altyn",
         *,
         holder: Holder = Holder.PERSON,
+        tier: int = 1,
         merchant: Merchant | None = None,
         limits: PurseLimits = LIMITS,
         enrol: bool = True,
@@ -121,6 +130,7 @@ class World:
             "issued_s": self.now_s,
             "expires_s": self.now_s + YEAR_S,
             "holder": holder,
+            "tier": tier,
             "merchant": merchant,
         }
         wallet_cwt = certificates.issue(self.banks[bank], self.network, key=key.public, **common)
@@ -162,6 +172,7 @@ class World:
         *,
         hop: int = 1,
         salt: str = "",
+        lines: tuple[Line, ...] = (),
         signer: SigningKey | None = None,
         **terms: object,
     ) -> bytes:
@@ -176,7 +187,7 @@ class World:
             "trust_list_s": self.now_s,
             "ledger_time_s": self.now_s,
         } | terms
-        body = bodies.Transfer(inputs, outputs, LATER_S, None, bodies.OfflineTerms(**fields))
+        body = bodies.Transfer(inputs, outputs, LATER_S, None, bodies.OfflineTerms(**fields), lines)
         return build(Kind.TRANSFER, body, [signer or payer.purse], self.network)
 
     def reconcile(self, *payments: bytes) -> Delta:

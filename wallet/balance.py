@@ -69,9 +69,8 @@ def without_device(keys: tuple[bytes, ...], retired: tuple[bytes, ...], purse_ke
 
 def _waiting_tiyn(holdings: Holdings, port: LedgerPort | None) -> int:
     """What these keys have paid and waits for approval or evidence: signed away, and perhaps to return."""
-    own = set(holdings.keys)
-    found = port.waiting().values() if port else ()
-    return sum(output[2] for waiting in found if waiting.signer in own for output in waiting.outputs)
+    found = port.waiting_of(holdings.keys).values() if port else ()
+    return sum(output[2] for waiting in found for output in waiting.outputs)
 
 
 def _returning_tiyn(holdings: Holdings, port: LedgerPort | None) -> int:

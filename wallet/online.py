@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from cbdc.errors import NotEnrolled, TengeError, WrongPayee
 from cbdc.formats import certificates, requests
 from cbdc.formats.certificates import Certificate
 from cbdc.formats.ed25519 import SigningKey
+from cbdc.formats.hashing import HASH_BYTES
 from cbdc.formats.kinds import Kind
 from cbdc.formats.tokens import Output, outpoint
 from cbdc.log.receipts import Receipt
@@ -88,17 +90,36 @@ class OnlineWallet:
         return []
 
     def look(self, port: LedgerPort) -> list[HistoryItem]:
-        """Notice what has arrived since the last look; the new arrivals."""
+        """Notice what has arrived since the last look, and what became of payments that waited; the new arrivals."""
+        own = self._end_waiting(port)
         arrivals = []
         seen = {name for name, _ in self.vault.items("seen")}
         for name, token in port.tokens_of([key.public for key in self.keys()]).items():
             if name in seen:
                 continue
             self.vault.put("seen", name, None)
+            if name[:HASH_BYTES] in own:
+                continue  # what a payment of this wallet returned
             item = HistoryItem(port.ledger_time_s(), "received", token.amount_tiyn, "", name[:32], None, "")
             self.vault.put("history", name, item.fields())
             arrivals.append(item)
         return arrivals
+
+    def _end_waiting(self, port: LedgerPort) -> set[bytes]:
+        """Write down which payments have gone through and which have lapsed; the ids of those that did ever."""
+        lapsed = set()
+        for name, value in self.vault.items("history"):
+            item = HistoryItem(*value)
+            if item.what == "waiting":
+                found = port.waiting_payment(item.message_id)
+                if found is None:
+                    item = replace(item, what="paid")
+                elif found.lapsed:
+                    item = replace(item, what="lapsed", amount_tiyn=0)
+                self.vault.put("history", name, item.fields())
+            if item.what == "lapsed":
+                lapsed.add(item.message_id)
+        return lapsed
 
     # --- online --------------------------------------------------------------------------------
 

@@ -73,10 +73,13 @@ class LedgerPort(Protocol):
         """What the ledger remembers that a new payment's conditions would be judged by; accounts."""
 
     def waiting(self) -> dict[bytes, Waiting]:
-        """All payments that wait for approval or evidence, or have lapsed, by id."""
+        """All payments that wait for approval or evidence, by id."""
+
+    def waiting_of(self, payers: Iterable[bytes]) -> dict[bytes, Waiting]:
+        """Those of them that these keys made."""
 
     def waiting_payment(self, payment_id: bytes) -> Waiting | None:
-        """One of these; None once it went through."""
+        """One of these, or one that has lapsed; None once it went through."""
 
     def approvers_of(self, payment_id: bytes) -> tuple[str, ...]:
         """Whose approval a waiting payment's purposes ask for."""
@@ -112,6 +115,7 @@ class QueriesPort:
         self.debt_tiyn = queries.debt_tiyn
         self.purpose_memory = queries.purpose_memory
         self.waiting = queries.waiting
+        self.waiting_of = queries.waiting_of
         self.waiting_payment = queries.waiting_payment
         self.approvers_of = queries.approvers_of
         self.refundable = queries.refundable

@@ -78,7 +78,7 @@ class PurposeWallet(OnlineWallet):
     # --- payments that wait --------------------------------------------------------------------
 
     def waiting(self, port: LedgerPort) -> dict[bytes, Waiting]:
-        """Payments that wait, or have lapsed, and that this wallet makes, is paid by or may approve, by id."""
+        """Payments that wait and that this wallet makes, is paid by or may approve, by id."""
         own, account = {key.public for key in self.keys()}, self.certificate(port).account
         return {
             payment_id: found

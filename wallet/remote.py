@@ -5,7 +5,8 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,9 @@ class RemotePort:
     def waiting(self) -> dict[bytes, Waiting]:
         return self._all_after("waiting_after")
 
+    def waiting_of(self, payers: Iterable[bytes]) -> dict[bytes, Waiting]:
+        return self._all_of("waiting_of_after", payers, attrgetter("signer"))
+
     def waiting_payment(self, payment_id: bytes) -> Waiting | None:
         waiting: Waiting | None = self._ask("waiting_payment", payment_id)
         return waiting
@@ -130,17 +134,19 @@ class RemotePort:
 
     # --- page by page --------------------------------------------------------------------------
 
-    def _all_of(self, name: str, owners: Iterable[bytes]) -> dict[bytes, Any]:
-        """All tokens of these owners: each page goes on behind the last token of the one before, at its owner."""
+    def _all_of(
+        self, name: str, owners: Iterable[bytes], owner_of: Callable[[Any], bytes] = attrgetter("owner")
+    ) -> dict[bytes, Any]:
+        """All things of these owners: each page goes on behind the last thing of the one before, at its owner."""
         left = list(dict.fromkeys(owners))
         found: dict[bytes, Any] = {}
         page = self._page(name, left, b"")
         while page.has_more:
-            last, token = list(page.found.items())[-1]
-            if last in found or token.owner not in left:
+            last, owner = list(page.found)[-1], owner_of(list(page.found.values())[-1])
+            if last in found or owner not in left:
                 raise Malformed("a page that does not go on behind the last one", call=name)
             found |= page.found
-            left = left[left.index(token.owner) :]
+            left = left[left.index(owner) :]
             page = self._page(name, left, last)
         return found | page.found
 

@@ -20,16 +20,16 @@ def due_tokens(store: SqliteStore, until_s: int, limit: int) -> list[tuple[int, 
     found += [(due_s, name) for due_s, name in store.due(until_s, limit) if name not in held]
     for key, value in list(store.records(Table.PURPOSE)):
         definition = parsed_definition(value)
-        if definition.expires_s <= until_s:
-            rows = store.marked(key[1], limit + len(held))
-            found += [(definition.expires_s, name) for name, token in rows if token.owner not in held]
-        elif isinstance(definition.mark, UntilEvidence):
-            rows = store.marked(key[1])
-            found += [
-                (now_s, name)
-                for name, token in rows
-                if token.owner not in held and memory.is_freed(draft, definition, name, token.owner)
-            ]
+        is_over, may_be_freed = definition.expires_s <= until_s, isinstance(definition.mark, UntilEvidence)
+        if not is_over and not may_be_freed:
+            continue
+        for name, token in store.marked(key[1]) if may_be_freed else store.marked(key[1], limit + len(held)):
+            if token.owner in held:
+                continue
+            if memory.is_freed(draft, definition, name, token):
+                found.append((now_s, name))
+            elif is_over:
+                found.append((definition.expires_s, name))
     return sorted(found)[:limit]
 
 

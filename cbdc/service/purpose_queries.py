@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cbdc.formats.certificates import Certificate
@@ -65,14 +66,25 @@ class PurposeQueries:
             return Draft(self._store).waiting(payment_id)
 
     def waiting_after(self, after: bytes) -> Page[Waiting]:
-        """Payments that wait or have lapsed, by id, those behind the id ``after``."""
+        """Payments that wait, by id, those behind the id ``after``."""
         with self._lock:
-            return page_of(self._store.records_after(Table.WAITING, after), Waiting.decode)
+            return page_of(self._store.waiting(after), Waiting.decode)
 
     def waiting(self) -> dict[bytes, Waiting]:
-        """All payments that wait or have lapsed, by id."""
+        """All payments that wait, by id."""
         with self._lock:
-            return {key[1]: Waiting.decode(value) for key, value in self._store.records(Table.WAITING)}
+            return {payment_id: Waiting.decode(value) for payment_id, value in self._store.waiting()}
+
+    def waiting_of(self, payers: Iterable[bytes]) -> dict[bytes, Waiting]:
+        """The payments that these keys made and that wait, by id."""
+        with self._lock:
+            rows = self._store.owned(Table.WAITING, payers)
+            return {payment_id: Waiting.decode(value) for payment_id, value in rows}
+
+    def waiting_of_after(self, payers: Iterable[bytes], after: bytes) -> Page[Waiting]:
+        """As `waiting_of`, payer by payer; the first payer's only behind ``after``."""
+        with self._lock:
+            return page_of(self._store.owned(Table.WAITING, dict.fromkeys(payers), after), Waiting.decode)
 
     def approvers_of(self, payment_id: bytes) -> tuple[str, ...]:
         """Whose approval a waiting payment's purposes ask for, sorted."""

@@ -27,8 +27,8 @@ from cbdc.limits import (
 from cbdc.log.receipts import Receipt
 from cbdc.offline.documents import CHALLENGE_BYTES
 from cbdc.policy import Policy
-from cbdc.purposes.definition import Definition
 from cbdc.purposes.conditions import Memory
+from cbdc.purposes.definition import Definition
 from cbdc.service.pages import Page
 from cbdc.service.purpose_queries import Refundable
 from cbdc.state.records import OfflineToken, Record, Token, Waiting
@@ -173,6 +173,7 @@ LEDGER_CALLS: Final[dict[str, Call]] = {
         (_payment,), lambda found: None if found is None else found.encode(), _optional(_record_of(Waiting))
     ),
     "waiting_after": _page_of(_payment, _record_of(Waiting), Waiting.encode, _after),
+    "waiting_of_after": _page_of(_payment, _record_of(Waiting), Waiting.encode, _owners, _after),
     "approvers_of": Call((_payment,), list, _accounts),
     "refundable": Call((_payment,), lambda found: [one.encode() for one in found], _refundable),
     "keys_of": Call((_account,), list, lambda value: tuple(_owners(value))),

@@ -370,13 +370,15 @@ class Facts(Record):
 class Paid(Record):
     """What a payment of marked tokens brought one payee out of one purpose, and how much of it was refunded (tiyn).
 
-    ``payer`` is the key that paid; ``left`` is how many payments the mark lasted when it did.
+    ``payer`` is the key that paid; ``left`` is how many payments the mark lasted when it did. ``counted_s`` is the
+    ledger time from which a limit per period counts it, 0 if none does: between purses nobody asked one.
     """
 
     payer: bytes
     amount_tiyn: int
     refunded_tiyn: int
     left: int | None
+    counted_s: int
 
 
 @dataclass(frozen=True, slots=True)

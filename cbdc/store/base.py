@@ -77,7 +77,7 @@ def index_columns(key: Key, value: bytes) -> IndexColumns:
         return IndexColumns(owner=certificates.unverified(Enrolment.decode(value).raw, b"")[0].account.encode())
     if table is Table.WAITING:
         waiting = Waiting.decode(value)
-        return _NOT_INDEXED if waiting.lapsed else IndexColumns(due_s=waiting.until_s)
+        return _NOT_INDEXED if waiting.lapsed else IndexColumns(owner=waiting.signer, due_s=waiting.until_s)
     if table is Table.OFFLINE:
         leaf = live_leaf(value)
         return IndexColumns(leaf.owner, leaf.purpose, leaf.final_at_s) if leaf else _NOT_INDEXED
@@ -123,6 +123,9 @@ class Store(View, Protocol):
 
     def marked(self, purpose: bytes, limit: int = -1) -> list[tuple[bytes, Token]]:
         """Online tokens that bear a purpose, with their outpoints; at most ``limit`` of them, if that is not -1."""
+
+    def waiting(self, after: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """(id, value) of the payments that wait, not of those that have lapsed, behind this id in order."""
 
     def due(self, until_s: int, limit: int) -> list[tuple[int, bytes]]:
         """(due time, name) of live offline leaves that are final and of payments that have waited long enough by then,

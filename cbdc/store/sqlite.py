@@ -359,6 +359,10 @@ class SqliteStore:
         query = "SELECT key, value FROM state WHERE purpose = ? AND +tbl = ? ORDER BY rowid LIMIT ?"
         return [(key, Token.decode(value)) for key, value in self._db.execute(query, (purpose, Table.TOKEN, limit))]
 
+    def waiting(self, after: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        query = "SELECT key, value FROM state WHERE tbl = ? AND key > ? AND due_s IS NOT NULL ORDER BY key"
+        yield from self._db.execute(query, (Table.WAITING, after))
+
     def due(self, until_s: int, limit: int) -> list[tuple[int, bytes]]:
         query = "SELECT due_s, key FROM state WHERE due_s <= ? ORDER BY due_s, rowid LIMIT ?"
         return self._db.execute(query, (until_s, limit)).fetchall()

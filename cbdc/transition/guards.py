@@ -68,18 +68,8 @@ def enrolled(draft: Draft, key: bytes) -> KeyHolder:
     return holder
 
 
-def account_of(draft: Draft, key: bytes) -> str:
-    """Whose a key is, in words: ``bank/subject``, or an institution's name.
-
-    Raises:
-        NotEnrolled, CertificateRevoked: see `enrolled`.
-    """
-    enrolled(draft, key)
-    return name_of(draft, key)
-
-
 def name_of(draft: Draft, key: bytes) -> str:
-    """As `account_of`, be the key revoked or not.
+    """Whose a key is, revoked or not, in words: ``bank/subject``, or an institution's name.
 
     Raises:
         NotEnrolled: it is nobody's.
@@ -90,6 +80,22 @@ def name_of(draft: Draft, key: bytes) -> str:
     if holder.kind == HolderKind.INSTITUTION:
         return holder.reference.decode()
     return draft.certificate(holder.reference).account
+
+
+def vouched_for(draft: Draft, key: bytes) -> tuple[str, Certificate | None]:
+    """Whose a payee's key is, and what his bank says of him, for conditions to look at; None for an institution.
+
+    Raises:
+        NotEnrolled, CertificateRevoked: see `enrolled`; or the bank that says so is no longer admitted.
+    """
+    holder = enrolled(draft, key)
+    if holder.kind == HolderKind.INSTITUTION:
+        return holder.reference.decode(), None
+    certificate = draft.certificate(holder.reference)
+    bank = draft.participant(certificate.bank)
+    if bank is None or not bank.is_active(Role.BANK):
+        raise CertificateRevoked("the payee's bank is no longer admitted", key=key, bank=certificate.bank)
+    return certificate.account, certificate
 
 
 def active_institution(draft: Draft, key: bytes, role: Role, time_s: int) -> Participant:

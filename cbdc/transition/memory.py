@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from cbdc.errors import Replayed, TooLarge
+from cbdc.errors import TooLarge
 from cbdc.formats.hashing import HASH_BYTES
 from cbdc.limits import MAX_FACTS
 from cbdc.messages.bodies import Attest
-from cbdc.messages.message import Verified
 from cbdc.policy import DAY_S
 from cbdc.purposes.conditions import Evidence, Memory, every
 from cbdc.purposes.definition import Definition
@@ -50,27 +49,34 @@ def note_returned(draft: Draft, purpose: bytes, payer: str, amount_tiyn: int, ti
 # --- evidence ----------------------------------------------------------------------------------
 
 
-def state_fact(draft: Draft, body: Attest, verified: Verified) -> None:
-    """Write an oracle's fact down.
+def state_fact(draft: Draft, body: Attest) -> None:
+    """Write an oracle's fact down; it is stated once, since the same message counts once.
 
     Raises:
-        Replayed: it was stated before. TooLarge: `MAX_FACTS` about one thing.
+        TooLarge: `MAX_FACTS` about one thing.
     """
     before = draft.facts(body.oracle, body.about).facts
-    if body.fact in before:
-        raise Replayed("the fact was stated before", id=verified.id)
     if len(before) >= MAX_FACTS:
         raise TooLarge("too many facts about one thing", limit=MAX_FACTS)
     draft.put_facts(body.oracle, body.about, Facts(sorted([*before, body.fact])))
 
 
-def is_freed(draft: Draft, definition: Definition, name: bytes, owner: bytes) -> bool:
+def is_freed(draft: Draft, definition: Definition, name: bytes, token: Token | OfflineToken) -> bool:
     """Whether evidence has lifted the mark of a token: about the payment that brought it, or about its owner."""
     rule = definition.mark
     if not isinstance(rule, UntilEvidence):
         return False
-    abouts = (name[:HASH_BYTES], guards.name_of(draft, owner))
+    abouts: list[bytes | str] = [guards.name_of(draft, token.owner)]
+    if _was_paid(draft, name, token):
+        abouts.append(name[:HASH_BYTES])
     return any(draft.facts(rule.oracle, about).facts for about in abouts)
+
+
+def _was_paid(draft: Draft, name: bytes, token: Token | OfflineToken) -> bool:
+    """Whether a payment brought the token; what it left to its payer is change, and was his before."""
+    if isinstance(token, OfflineToken):
+        return token.paid is not None
+    return token.purpose is not None and draft.paid(name[:HASH_BYTES], token.purpose, token.owner) is not None
 
 
 def freed(draft: Draft, names: Iterable[bytes], tokens: Iterable[Token | OfflineToken]) -> frozenset[bytes]:
@@ -80,6 +86,6 @@ def freed(draft: Draft, names: Iterable[bytes], tokens: Iterable[Token | Offline
     bound: set[bytes] = set()
     for name, token in marked:
         purpose = token.purpose or b""
-        is_free = is_freed(draft, draft.definition(purpose), name, token.owner)
+        is_free = is_freed(draft, draft.definition(purpose), name, token)
         (found if is_free else bound).add(purpose)
     return frozenset(found - bound)

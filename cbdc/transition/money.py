@@ -9,7 +9,7 @@ from cbdc.messages.bodies import Issue, Redeem, Repay, Reserve, Spend, Transfer
 from cbdc.messages.message import Verified
 from cbdc.purposes.conditions import Payment
 from cbdc.purposes.marks import Outcome, Paid, check_conserved, marks_after, payment_facts
-from cbdc.state.records import BankReserve, HolderKind, Participant, Token
+from cbdc.state.records import BankReserve, Participant, Token
 from cbdc.transition import guards, liability, memory, waiting
 from cbdc.transition.draft import Draft
 
@@ -69,6 +69,9 @@ def _take_out(draft: Draft, verified: Verified, body: Spend, amount_tiyn: int, b
         raise NotOwner("a bank gives up its own tokens only", bank=bank.name)
     if any(output.owner != bank.key for output in body.outputs):
         raise NotOwner("the change is the bank's own", bank=bank.name)
+    marks = [token.purpose for token in tokens] + [output.purpose for output in body.outputs]
+    if any(mark is not None for mark in marks):
+        raise PurposeMismatch("a bank gives up free tenge", bank=bank.name)
     check_conserved(tokens, body.outputs, amount_tiyn)
     guards.consume_all(draft, body.inputs, verified.id)
     guards.create_all(draft, verified.id, body.outputs)
@@ -79,16 +82,15 @@ def transfer(draft: Draft, verified: Verified, body: Transfer, time_s: int) -> N
     tokens = guards.own_tokens(draft, verified, body, time_s)
     check_conserved(tokens, body.outputs)
     payers = {token.owner for token in tokens if token.purpose is not None}
-    if body.request is not None:
-        _check_request(draft, verified, body)
+    asker = None if body.request is None else _asked_by(draft, verified, body)
     if not payers:  # the common case
         guards.consume_all(draft, body.inputs, verified.id)
         guards.create_all(draft, verified.id, body.outputs)
         return
     if len(payers) > 1:
         raise PurposeMismatch("marked tokens of several owners are not paid together", found=len(payers), wanted=1)
-    payer = draft.certificate_of(next(iter(payers)), HolderKind.WALLET).account
-    outcome = _outcome(draft, verified, body, tokens, payer, time_s)
+    payer = guards.name_of(draft, next(iter(payers)))
+    outcome = _outcome(draft, verified, body, tokens, payer, asker, time_s)
     guards.consume_all(draft, body.inputs, verified.id)
     if outcome.waits:
         waiting.hold(draft, verified, body, outcome, payer, time_s)
@@ -97,24 +99,26 @@ def transfer(draft: Draft, verified: Verified, body: Transfer, time_s: int) -> N
     for share in outcome.paid:
         memory.note_spent(draft, share.mark.purpose, payer, share.amount_tiyn, time_s)
         if not outcome.waits:
-            waiting.note_paid(draft, verified.id, share.mark, share.payee, share.amount_tiyn, next(iter(payers)))
+            waiting.note_paid(draft, verified.id, share, next(iter(payers)), time_s)
 
 
-def _outcome(draft: Draft, verified: Verified, body: Transfer, tokens: list[Token], payer: str, time_s: int) -> Outcome:
-    """What becomes of the marks, by what the certificates say and the ledger remembers."""
+def _outcome(
+    draft: Draft, verified: Verified, body: Transfer, tokens: list[Token], payer: str, asker: bytes | None, time_s: int
+) -> Outcome:
+    """What becomes of the marks, by what the certificates say and the ledger remembers.
+
+    The lines are the word of the ``asker`` (a key) alone: a co-signer who is paid by the way has sold nothing.
+    """
 
     def payment_to(share: Paid, others_tiyn: int) -> Payment:
-        holder = guards.enrolled(draft, share.payee)
-        is_institution = holder.kind == HolderKind.INSTITUTION
-        certificate = None if is_institution else draft.certificate(holder.reference)
-        account = certificate.account if certificate else holder.reference.decode()
+        account, certificate = guards.vouched_for(draft, share.payee)
         return payment_facts(
             payer,
             account,
             certificate,
             share.amount_tiyn,
             time_s,
-            lines=body.lines,
+            lines=body.lines if share.payee == asker else (),
             others_tiyn=others_tiyn,
             memory=memory.memory_of(draft, share.mark.purpose, payer, account, verified.id),
         )
@@ -124,8 +128,8 @@ def _outcome(draft: Draft, verified: Verified, body: Transfer, tokens: list[Toke
     return marks_after(tokens, body.outputs, payers, draft.definition, payment_to, time_s, freed)
 
 
-def _check_request(draft: Draft, verified: Verified, body: Transfer) -> None:
-    """What the payment says is bought is its payee's word, for just this much, and is paid once.
+def _asked_by(draft: Draft, verified: Verified, body: Transfer) -> bytes:
+    """Whose word (a key) it is what the payment says is bought: its payee's, for just this much, and paid once.
 
     A rule may split a part off to another; then the whole is what was asked for.
 
@@ -143,9 +147,10 @@ def _check_request(draft: Draft, verified: Verified, body: Transfer) -> None:
     if draft.is_done(request.id):
         raise Replayed("the request was paid before", id=request.id)
     draft.use_up(request.id)
+    return request.payee
 
 
 def _is_split_off(draft: Draft, output: Output) -> bool:
     if output.purpose is None:
         return False
-    return draft.definition(output.purpose).is_split_part(guards.account_of(draft, output.owner))
+    return draft.definition(output.purpose).is_split_part(guards.name_of(draft, output.owner))

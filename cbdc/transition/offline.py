@@ -27,7 +27,7 @@ from cbdc.formats.tokens import Output, outpoint
 from cbdc.formats.x509 import Role
 from cbdc.messages.bodies import Load, OfflineTerms, Transfer, Unload
 from cbdc.messages.message import Verified
-from cbdc.offline.judge import Parties, judge
+from cbdc.offline.judge import Parties, is_release, judge
 from cbdc.policy import DAY_S
 from cbdc.purposes.marks import check_conserved, merged
 from cbdc.purposes.rules import Mark
@@ -255,6 +255,8 @@ def _payment(draft: Draft, message: Verified, time_s: int, void: list[bytes]) ->
         if fault is not None:  # the guard that stands first names the refusal
             raise fault from None
         raise
+    if fault is None and not is_release(body, terms) and any(token.purpose is not None for token in inputs):
+        fault = _payee_revocation(draft, payee, terms)
     names = [outpoint(message.id, index) for index in range(len(tokens))]
     barred = {key for token in inputs for key in token.barred}
     if fault is None and payee.key in barred:
@@ -309,6 +311,21 @@ def outputs_of(
         raise Malformed("the payment names a ledger time that has not come", found=terms.ledger_time_s, now=time_s)
     trust_list_days = draft.trust_list_days(terms.ledger_time_s)
     return judge(body, terms, message.signers, inputs, parties, draft.definition, trust_list_days)
+
+
+def _payee_revocation(draft: Draft, payee: Certificate, terms: OfflineTerms) -> CertificateRevoked | None:
+    """Conditions look at what the payee's certificate says, so it has to be good when marked tokens are paid to it.
+
+    A payee whose own trust list denies it, or its bank, knew; the list is in the invoice, so its payer could know.
+    """
+    bank = draft.participant(payee.bank)
+    denied_s = (draft.denied_at_s(payee.id), bank.dismissed_at_s if bank else None)
+    revoked_at_s = min([time_s for time_s in denied_s if time_s], default=None)
+    if revoked_at_s is None or terms.trust_list_s <= revoked_at_s:
+        return None
+    return CertificateRevoked(
+        "the payee's certificate was revoked, or its bank dismissed", payee=payee.id, revoked_at_s=revoked_at_s
+    )
 
 
 def _put_void(draft: Draft, names: list[bytes], tokens: list[OfflineToken], barred: list[bytes]) -> list[bytes]:

@@ -11,7 +11,7 @@ from cbdc.purposes.definition import Definition
 from cbdc.purposes.marks import check_conserved
 from cbdc.purposes.rules import Mark
 from cbdc.state.records import Allowance, HolderKind, Token
-from cbdc.transition import guards
+from cbdc.transition import guards, memory
 from cbdc.transition.draft import Draft
 
 
@@ -81,6 +81,8 @@ def recall(draft: Draft, verified: Verified, body: Recall, time_s: int) -> None:
         raise PurposeMismatch("a recall takes tokens of its purpose only")
     if any(draft.waiting(token.owner) for token in tokens):
         raise RoleRefused("a token waits in a payment: first that goes through, or lapses")
+    if any(memory.is_freed(draft, definition, name, token) for name, token in zip(body.outpoints, tokens, strict=True)):
+        raise PurposeMismatch("evidence has lifted the mark of a token: it is its owner's free money")
     draft.once(verified.id)
     for index, (name, token) in enumerate(zip(body.outpoints, tokens, strict=True)):
         draft.consume(name, verified.id)

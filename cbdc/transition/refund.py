@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cbdc.errors import AmountMismatch, NotOwner, PurposeMismatch, RoleRefused, WrongPayee
 from cbdc.formats.tokens import Output, outpoint
@@ -27,7 +27,7 @@ class _Source:
 def refund(draft: Draft, verified: Verified, body: Refund, time_s: int) -> None:
     """Give back what a payment brought, or a part of it; no condition is asked."""
     tokens = guards.own_tokens(draft, verified, body, time_s)
-    merchant = {guards.account_of(draft, key) for key in verified.signers}
+    merchant = {guards.name_of(draft, key) for key in verified.signers}
     definition = draft.definition(body.purpose)
     definition.check_open(time_s)
     source = _source(draft, body)
@@ -46,9 +46,9 @@ def refund(draft: Draft, verified: Verified, body: Refund, time_s: int) -> None:
     guards.consume_all(draft, body.inputs, verified.id)
     guards.create_all(draft, verified.id, body.outputs, marks)
     paid = source.paid
-    after = Paid(paid.payer, paid.amount_tiyn, paid.refunded_tiyn + back_tiyn, paid.left)
+    after = replace(paid, refunded_tiyn=paid.refunded_tiyn + back_tiyn)
     draft.put_paid(body.payment, body.purpose, body.payee, after)
-    memory.note_returned(draft, body.purpose, source.payer, back_tiyn, time_s)
+    memory.note_returned(draft, body.purpose, source.payer, back_tiyn, paid.counted_s)
 
 
 def _mark(output: Output, own: Mark | None, returned: Mark, signers: frozenset[bytes]) -> Mark | None:
@@ -68,7 +68,7 @@ def _check_back(draft: Draft, back: list[Output], purpose: bytes, payer: str) ->
     for output in back:
         if guards.enrolled(draft, output.owner).kind != HolderKind.WALLET:
             raise RoleRefused("a refund goes to a wallet", key=output.owner)
-        if guards.account_of(draft, output.owner) != payer:
+        if guards.name_of(draft, output.owner) != payer:
             raise WrongPayee("a refund goes back to whoever paid", wanted=payer)
         if output.purpose != purpose:
             raise PurposeMismatch("a refund goes back under the mark of the payment")
@@ -105,7 +105,7 @@ def _source(draft: Draft, body: Refund) -> _Source:
         certificate_id, _, _, left = made[0].paid or [b"", None, 0, None]
         payer = draft.certificate(certificate_id)
         amount_tiyn = sum(token.amount_tiyn for token in made)
-        return _Source(payer.account, paid or Paid(payer.key, amount_tiyn, 0, left))
+        return _Source(payer.account, paid or Paid(payer.key, amount_tiyn, 0, left, 0))
     if paid is None:
         raise NotOwner("no such payment of this purpose", payment=body.payment)
     return _Source(guards.name_of(draft, paid.payer), paid)

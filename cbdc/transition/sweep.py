@@ -38,10 +38,10 @@ def _move_online(draft: Draft, name: bytes, token: Token, made: bytes, by: bytes
         _end_waiting(draft, token.owner, held, by, time_s)
         return
     definition = None if token.purpose is None else draft.definition(token.purpose)
-    if definition is not None and time_s >= definition.expires_s:
+    if definition is not None and memory.is_freed(draft, definition, name, token):
+        owner = token.owner  # free since the evidence: no expiry is asked, whenever the sweep comes
+    elif definition is not None and time_s >= definition.expires_s:
         owner = definition.return_to
-    elif definition is not None and memory.is_freed(draft, definition, name, token.owner):
-        owner = token.owner
     else:
         raise RoleRefused("nothing is due for this token", outpoint=name)
     draft.consume(name, by)
@@ -65,5 +65,7 @@ def _return_leaf(draft: Draft, name: bytes, leaf: OfflineToken, made: bytes, tim
     if not returned_tiyn:
         return
     purse = draft.certificate_of(leaf.owner, HolderKind.PURSE)
-    draft.create(made, Token(purse.online_key or leaf.owner, returned_tiyn, leaf.purpose, leaf.left))
+    freed = memory.freed(draft, [name], [leaf])
+    mark = (None, None) if leaf.purpose in freed else (leaf.purpose, leaf.left)
+    draft.create(made, Token(purse.online_key or leaf.owner, returned_tiyn, *mark))
     draft.shift_supply(online_tiyn=returned_tiyn, pool_tiyn=-returned_tiyn)

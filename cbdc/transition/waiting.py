@@ -8,9 +8,11 @@ out it returns to the payer, with the marks that it had. Neither is anybody's wo
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from cbdc.errors import (
+    CertificateExpired,
     CertificateRevoked,
     Expired,
     Malformed,
@@ -18,7 +20,6 @@ from cbdc.errors import (
     NotOwner,
     PurposeMismatch,
     PurposeRefused,
-    Replayed,
     RoleRefused,
 )
 from cbdc.formats.lines import lines_from_cbor, lines_to_cbor
@@ -30,8 +31,9 @@ from cbdc.messages.message import Verified
 from cbdc.policy import DAY_S
 from cbdc.purposes.conditions import Approval, Payment, Refusal, every
 from cbdc.purposes.marks import Outcome, payment_facts
+from cbdc.purposes.marks import Paid as Share
 from cbdc.purposes.rules import Mark
-from cbdc.state.records import HolderKind, Paid, Token, Waiting
+from cbdc.state.records import Paid, Token, Waiting
 from cbdc.transition import guards, memory
 from cbdc.transition.draft import Draft
 
@@ -80,6 +82,8 @@ def lacks(draft: Draft, payment_id: bytes, waiting: Waiting) -> tuple[Refusal, .
         PurposeRefused: a condition refuses it by now for good, such as a payee who is no longer what he was.
         NotEnrolled, CertificateRevoked: there is no such payee any more.
     """
+    for _, owner, *_ in waiting.outputs:
+        guards.enrolled(draft, owner)
     found: list[Refusal] = []
     for purpose, shares in _shares(waiting).items():
         payments = [_facts(draft, payment_id, waiting, purpose, owner, tiyn) for owner, tiyn in shares.items()]
@@ -99,9 +103,7 @@ def _shares(waiting: Waiting) -> dict[bytes, dict[bytes, int]]:
 
 def _facts(draft: Draft, payment_id: bytes, waiting: Waiting, purpose: bytes, owner: bytes, tiyn: int) -> Payment:
     """As the payment was made, by what is known now: the ledger remembers all of its shares as spent already."""
-    account = guards.account_of(draft, owner)
-    holder = guards.enrolled(draft, owner)
-    certificate = None if holder.kind == HolderKind.INSTITUTION else draft.certificate(holder.reference)
+    account, certificate = guards.vouched_for(draft, owner)
     known = memory.memory_of(draft, purpose, waiting.payer, account, payment_id, waiting.approvals)
     return payment_facts(
         waiting.payer,
@@ -119,27 +121,22 @@ def _facts(draft: Draft, payment_id: bytes, waiting: Waiting, purpose: bytes, ow
 
 
 def approve(draft: Draft, verified: Verified, body: Approve, time_s: int) -> None:
-    """One of those whom the purposes name approves; the payment goes through if nothing is lacking any more."""
+    """One of those whom the purposes name approves; the payment goes through if nothing is lacking any more.
+
+    Nobody approves twice: payment and approver are all that the message says, and the same message counts once.
+    """
     signer = guards.only_signer(verified.signers)
-    if guards.account_of(draft, signer) != body.by:
+    expires_s = guards.enrolled(draft, signer).expires_s
+    if time_s >= expires_s:
+        raise CertificateExpired("the approver's certificate has expired", key=signer, expired_s=expires_s)
+    if guards.name_of(draft, signer) != body.by:
         raise RoleRefused("an approval names its signer's account", found=body.by)
     guards.not_done(draft, verified.id)
     waiting = _open(draft, body.payment, time_s)
     if body.by not in approvers(draft, waiting):
         raise RoleRefused("no purpose of this payment asks for this approval", by=body.by)
-    if body.by in waiting.approvals:
-        raise Replayed("approved already", by=body.by)
     draft.once(verified.id)
-    approved = Waiting(
-        waiting.payer,
-        waiting.signer,
-        waiting.entered_s,
-        waiting.until_s,
-        sorted([*waiting.approvals, body.by]),
-        waiting.lines,
-        waiting.outputs,
-        lapsed=False,
-    )
+    approved = replace(waiting, approvals=sorted([*waiting.approvals, body.by]))
     draft.put_waiting(body.payment, approved)
     settle_if_complete(draft, body.payment, approved, verified.id)
 
@@ -160,7 +157,7 @@ def attest(draft: Draft, verified: Verified, body: Attest, time_s: int) -> None:
     if oracle.name != body.oracle:
         raise RoleRefused("an oracle speaks in its own name", found=body.oracle, wanted=oracle.name)
     guards.not_done(draft, verified.id)
-    memory.state_fact(draft, body, verified)
+    memory.state_fact(draft, body)
     draft.once(verified.id)
     waiting = draft.waiting(body.about) if isinstance(body.about, bytes) else None
     if waiting is not None and isinstance(body.about, bytes) and not waiting.lapsed and time_s < waiting.until_s:
@@ -193,7 +190,8 @@ def settle_if_complete(draft: Draft, payment_id: bytes, waiting: Waiting, by: by
         mark = Mark(purpose, left_after) if stays else None
         draft.create(outpoint(payment_id, SETTLED_FROM + index), Token(owner, amount_tiyn, *(mark or (None, None))))
         if purpose is not None:
-            note_paid(draft, payment_id, Mark(purpose, left), owner, amount_tiyn, waiting.signer)
+            share = Share(owner, amount_tiyn, Mark(purpose, left))
+            note_paid(draft, payment_id, share, waiting.signer, waiting.entered_s)
     draft.drop_waiting(payment_id)
     return True
 
@@ -214,12 +212,13 @@ def lapse(draft: Draft, payment_id: bytes, waiting: Waiting, by: bytes) -> None:
         draft.create(outpoint(payment_id, RETURNED_FROM + index), Token(waiting.signer, amount_tiyn, purpose, left))
     for purpose, shares in totals.items():
         memory.note_returned(draft, purpose, waiting.payer, sum(shares.values()), waiting.entered_s)
-    ended = (waiting.payer, waiting.signer, waiting.entered_s, waiting.until_s, waiting.approvals, waiting.lines)
-    draft.put_waiting(payment_id, Waiting(*ended, [], lapsed=True))
+    draft.put_waiting(payment_id, replace(waiting, outputs=[], lapsed=True))
 
 
-def note_paid(draft: Draft, payment_id: bytes, mark: Mark, payee: bytes, amount_tiyn: int, payer: bytes) -> None:
-    """Write down what a payment brought out of a purpose: so much may be refunded."""
-    before = draft.paid(payment_id, mark.purpose, payee) or Paid(payer, 0, 0, mark.left)
-    after = Paid(payer, before.amount_tiyn + amount_tiyn, before.refunded_tiyn, mark.left)
-    draft.put_paid(payment_id, mark.purpose, payee, after)
+def note_paid(draft: Draft, payment_id: bytes, share: Share, payer: bytes, time_s: int) -> None:
+    """Write down what a payment brought a payee out of a purpose: so much may be refunded."""
+    purpose, left = share.mark
+    before = draft.paid(payment_id, purpose, share.payee) or Paid(payer, 0, 0, left, time_s)
+    draft.put_paid(
+        payment_id, purpose, share.payee, replace(before, amount_tiyn=before.amount_tiyn + share.amount_tiyn)
+    )

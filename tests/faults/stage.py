@@ -11,16 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from cbdc.errors import TengeError
+from cbdc.formats import requests
 from cbdc.formats.certificates import Holder, Merchant
 from cbdc.formats.ed25519 import SigningKey
 from cbdc.formats.kinds import Kind
+from cbdc.formats.lines import Line
 from cbdc.formats.tokens import Output, outpoint
+from cbdc.formats.x509 import Role
 from cbdc.log.receipts import Receipt
 from cbdc.messages import bodies
 from cbdc.messages.message import build, decode
 from cbdc.policy import DAY_S, Policy
-from cbdc.purposes.conditions import All, PayeeMcc, PerPayment
-from cbdc.purposes.definition import Definition, MarkRule
+from cbdc.purposes.conditions import All, Approval, Evidence, Items, PayeeMcc, PerPayment, PerPeriod
+from cbdc.purposes.conditions import Any as AnyOf
+from cbdc.purposes.definition import Definition
+from cbdc.purposes.rules import Clears, KeepsHops
 from cbdc.service import audit, verifiers
 from cbdc.service.audit import Verdict
 from cbdc.service.ledger import Identity, Ledger
@@ -28,7 +33,8 @@ from cbdc.service.queries import Queries
 from cbdc.service.verifiers import Outcome
 from cbdc.service.writer import NoFaults
 from cbdc.store.sqlite import SqliteStore
-from tests.support import LATER_S, LIMITS, NOW_S, Customer, World
+from cbdc.transition.waiting import SETTLED_FROM
+from tests.support import LATER_S, LIMITS, NOW_S, Customer, World, seed
 
 NETWORK_NAME = "test"
 """As `World.founded` names its network."""
@@ -252,7 +258,7 @@ class Gate(_Gate, NoFaults):
 
 
 def everything() -> Recorder:
-    """Some seventy entries: every kind of message, a fork, two hops, marked money, what fell due; two banks."""
+    """Some ninety entries: every kind of message, a fork, two hops, marked money, what fell due; two banks."""
     world = Recorder.founded("altyn", "kumis")
     aida, bek, kanat = (world.customer(name) for name in ("aida", "bek", "kanat"))
     dana = world.customer("dana", "kumis")
@@ -266,6 +272,7 @@ def everything() -> Recorder:
 
     _offline_money(world, aida, bek, kanat)
     _marked_money(world, "school", akimat, aida, shop)
+    _watched_money(world, akimat, kanat, shop, bek)
 
     world.submit(world.governor.set_policy(Policy(offline_payment_tiyn=30_000_00), world.nonce()))
     world.do(
@@ -327,7 +334,7 @@ def _marked_money(world: Recorder, name: str, akimat: Customer, pupil: Customer,
         sponsor=akimat.key.public,
         return_to=akimat.key.public,
         condition=All((PayeeMcc(("8220",)), PerPayment(500_00))),
-        mark=MarkRule.CLEARS,
+        mark=Clears(),
         expires_s=world.now_s + 10 * DAY_S,
     )
     purpose = world.do(Kind.PURPOSE, definition, akimat.key)
@@ -337,6 +344,45 @@ def _marked_money(world: Recorder, name: str, akimat: Customer, pupil: Customer,
     granted = world.do(Kind.GRANT, body, akimat.key)
     spent = bodies.Transfer((outpoint(granted, 0),), (Output(shop.key.public, 300_00, purpose),), LATER_S)
     world.do(Kind.TRANSFER, spent, pupil.key)
+
+
+def _watched_money(world: Recorder, akimat: Customer, farmer: Customer, shop: Customer, auditor: Customer) -> None:
+    """Money for seed: payments that wait, and go through by approval or evidence, or lapse; a refund and a recall."""
+    registry = SigningKey(seed("registry"))
+    world.keys[registry.public] = registry
+    world.submit(world.governor.admit("registry", Role.ORACLE, registry.public, world.now_s))
+    asked = AnyOf((Approval(("altyn/bek",), 1), Evidence("registry", "delivered")))
+    definition = Definition(
+        name="seed",
+        titles=("Seed", "Тұқым", "Семена"),
+        sponsor=akimat.key.public,
+        return_to=akimat.key.public,
+        condition=All((asked, Items(("seed",)), PerPeriod(1_000_00, 30))),
+        mark=KeepsHops(2),
+        expires_s=world.now_s + 10 * DAY_S,
+    )
+    purpose = world.do(Kind.PURPOSE, definition, akimat.key)
+    grants = tuple(Output(farmer.key.public, amount, purpose) for amount in (100_00, 200_00, 300_00, 400_00))
+    granted = world.do(Kind.GRANT, bodies.Grant((world.fund(akimat, 1_000_00),), grants, LATER_S, purpose), akimat.key)
+    world.do(Kind.ALLOW, bodies.Allow(purpose, "altyn/kanat", 50_00, world.nonce()), akimat.key)
+
+    payments = []
+    for index, output in enumerate(grants[:3]):
+        lines = (Line("seed", output.amount_tiyn),)
+        request = requests.sign(shop.key, world.network, output.amount_tiyn, lines, world.nonce())
+        outputs = (Output(shop.key.public, output.amount_tiyn, purpose),)
+        body = bodies.Transfer((outpoint(granted, index),), outputs, LATER_S, None, None, lines, request)
+        payments.append(world.do(Kind.TRANSFER, body, farmer.key))
+    world.do(Kind.APPROVE, bodies.Approve(payments[0], "altyn/bek"), auditor.key)
+    world.do(Kind.ATTEST, bodies.Attest("registry", "delivered", payments[1]), registry)
+    world.do(Kind.ATTEST, bodies.Attest("registry", "licensed", "altyn/shop"), registry)
+
+    back = (Output(farmer.key.public, 40_00, purpose), Output(shop.key.public, 60_00, purpose))
+    received = outpoint(payments[0], SETTLED_FROM)
+    refund = bodies.Refund((received,), back, LATER_S, payments[0], purpose, shop.key.public)
+    world.do(Kind.REFUND, refund, shop.key)
+    recall = bodies.Recall(purpose, (outpoint(granted, 3),), "decision 9")
+    world.do(Kind.RECALL, recall, akimat.key, world.governor.key)
 
 
 def _is_due(world: Recorder, name: bytes) -> bool:

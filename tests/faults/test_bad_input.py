@@ -12,12 +12,21 @@ from pathlib import Path
 import pytest
 
 from cbdc.errors import TengeError, TooLarge
-from cbdc.formats import cbor, certificates, cose
+from cbdc.formats import cbor, certificates, cose, requests
 from cbdc.formats.cose import Signature
 from cbdc.formats.ed25519 import SigningKey
 from cbdc.formats.kinds import Kind
+from cbdc.formats.lines import Line
 from cbdc.formats.tokens import Output, outpoint
-from cbdc.limits import MAX_AMOUNT_TIYN, MAX_CBOR_DEPTH, MAX_INPUTS, MAX_MESSAGE_BYTES, MAX_OUTPUTS, MAX_SIGNATURES
+from cbdc.limits import (
+    MAX_AMOUNT_TIYN,
+    MAX_CBOR_DEPTH,
+    MAX_INPUTS,
+    MAX_MESSAGE_BYTES,
+    MAX_OUTPUTS,
+    MAX_REQUEST_BYTES,
+    MAX_SIGNATURES,
+)
 from cbdc.messages import bodies
 from cbdc.messages.message import build, decode
 from cbdc.service.ledger import Ledger
@@ -57,7 +66,7 @@ class Desk:
         """A well signed transfer whose fields may be anything."""
         inputs = [self.stage.coins[0]] if inputs is None else inputs
         outputs = [[self.bek.key.public, COIN, None]] if outputs is None else outputs
-        return self.sign(Kind.TRANSFER, cbor.encode([inputs, outputs, until, None, None]))
+        return self.sign(Kind.TRANSFER, cbor.encode([inputs, outputs, until, None, None, None]))
 
     def amount(self, value: object) -> bytes:
         return self.raw_transfer(outputs=[[self.bek.key.public, value, None]])
@@ -124,6 +133,10 @@ def nested(depth: int) -> list[object]:
     for _ in range(depth - 1):
         value = [value]
     return value
+
+
+def approve(desk: Desk, *, by: str = "altyn/aida", key: SigningKey | None = None) -> bytes:
+    return build(Kind.APPROVE, bodies.Approve(seed("payment"), by), [key or desk.aida.key], desk.network)
 
 
 def many_outputs(desk: Desk, count: int) -> bytes:
@@ -211,7 +224,7 @@ BAD: dict[str, tuple[str, Bad]] = {
         "too_large",
         lambda d: d.sign(
             Kind.TRANSFER,
-            cbor.encode([[d.stage.coins[0]], [[d.bek.key.public, COIN, None]], LATER_S, bytes(1025), None]),
+            cbor.encode([[d.stage.coins[0]], [[d.bek.key.public, COIN, None]], LATER_S, bytes(1025), None, None]),
         ),
     ),
     # amounts
@@ -312,6 +325,52 @@ BAD: dict[str, tuple[str, Bad]] = {
         "malformed",
         lambda d: d.raw_transfer(outputs=[[d.bek.key.public, COIN, b"school"]]),
     ),
+    # what waits, what is stated about it, what comes back
+    "an approval of what does not wait": ("not_owner", approve),
+    "an approval in another's name": ("role_refused", lambda d: approve(d, by="altyn/bek")),
+    "an approval by a stranger": ("not_enrolled", lambda d: approve(d, key=STRANGER)),
+    "an approval by a purse": ("not_owner", lambda d: approve(d, key=d.aida.purse)),
+    "an approval of half a payment": ("malformed", lambda d: d.sign(Kind.APPROVE, cbor.encode([bytes(16), "x"]))),
+    "a fact by a wallet": ("role_refused", lambda d: attest(d, d.aida.key)),
+    "a fact by a bank": ("role_refused", lambda d: attest(d, d.bank)),
+    "a fact by the governor": ("role_refused", lambda d: attest(d, d.world.governor.key)),
+    "a fact about nothing": ("malformed", lambda d: d.sign(Kind.ATTEST, cbor.encode(["registry", "sown", None]))),
+    "a fact too long": ("too_large", lambda d: d.sign(Kind.ATTEST, cbor.encode(["registry", "x" * 49, bytes(32)]))),
+    "a fact that could not be shown": (
+        "malformed",
+        lambda d: d.sign(Kind.ATTEST, cbor.encode(["registry", "s\u202eown", bytes(32)])),
+    ),
+    "an allowance in a purpose that never was": ("purpose_refused", lambda d: allow(d, COIN)),
+    "a negative allowance": ("malformed", lambda d: allow(d, -COIN)),
+    "an allowance above the largest amount": ("too_large", lambda d: allow(d, MAX_AMOUNT_TIYN + 1)),
+    "a refund in a purpose that never was": ("purpose_refused", lambda d: refund(d, d.aida.key)),
+    "a refund of another one's token": ("not_owner", lambda d: refund(d, d.bek.key)),
+    "a recall in a purpose that never was": ("purpose_refused", lambda d: recall(d, [d.stage.coins[0]])),
+    "a recall of nothing": ("malformed", lambda d: recall(d, [])),
+    "a recall of a token named twice": ("malformed", lambda d: recall(d, [d.stage.coins[0]] * 2)),
+    # what was asked for
+    "a request for another amount": ("amount_mismatch", lambda d: requested(d, request(d, COIN + 1))),
+    "a request by another than the payee": ("wrong_payee", lambda d: requested(d, request(d, COIN, d.aida.key))),
+    "a request by nobody's customer": ("wrong_payee", lambda d: requested(d, request(d, COIN, STRANGER))),
+    "a request on another network": ("bad_signature", lambda d: requested(d, request(d, COIN, network=bytes(32)))),
+    "a request whose signature is another's": (
+        "bad_signature",
+        lambda d: requested(d, cose.sign1(STRANGER, Kind.REQUEST, cbor.decode(request(d, COIN))[2], d.network)),
+    ),
+    "a request that is an invoice": (
+        "malformed",
+        lambda d: requested(d, cose.sign1(d.bek.key, Kind.INVOICE, cbor.decode(request(d, COIN))[2], d.network)),
+    ),
+    "a request for nothing": (
+        "malformed",
+        lambda d: requested(d, requests.sign(d.bek.key, d.network, COIN, (), bytes(16))),
+    ),
+    "a request cut short": ("malformed", lambda d: requested(d, request(d, COIN)[:-1])),
+    "a request that is noise": ("malformed", lambda d: requested(d, b"noise")),
+    "a request too large": ("too_large", lambda d: requested(d, bytes(MAX_REQUEST_BYTES + 1))),
+    "a request that is a number": ("malformed", lambda d: requested(d, 5)),
+    "lines without a request": ("malformed", lambda d: requested(d, [["bread", COIN]])),
+    "no lines": ("malformed", lambda d: requested(d, [])),
     # offline
     "a load above the purse's limit": ("limit_holding", lambda d: load(d, 11 * COIN, 11)),
     "evidence without its ancestry": (
@@ -327,6 +386,36 @@ BAD: dict[str, tuple[str, Bad]] = {
     ),
     "a sweep of what is not due": ("role_refused", lambda d: unsigned(d, Kind.SWEEP, [[d.stage.coins[0]]])),
 }
+
+
+def attest(desk: Desk, key: SigningKey) -> bytes:
+    return build(Kind.ATTEST, bodies.Attest("registry", "sown", seed("payment")), [key], desk.network)
+
+
+def allow(desk: Desk, amount: int) -> bytes:
+    return desk.sign(Kind.ALLOW, cbor.encode([seed("purpose"), "altyn/bek", amount, bytes(16)]))
+
+
+def refund(desk: Desk, key: SigningKey) -> bytes:
+    back = (Output(desk.bek.key.public, COIN, seed("purpose")),)
+    source = (seed("payment"), seed("purpose"), desk.aida.key.public)
+    return build(Kind.REFUND, bodies.Refund((desk.stage.coins[0],), back, LATER_S, *source), [key], desk.network)
+
+
+def recall(desk: Desk, names: list[bytes]) -> bytes:
+    return desk.sign(Kind.RECALL, cbor.encode([seed("purpose"), names, "decision 7"]), desk.world.governor.key)
+
+
+def request(desk: Desk, amount_tiyn: int, key: SigningKey | None = None, *, network: bytes | None = None) -> bytes:
+    """Somebody, bek by default, asks for an amount."""
+    line = (Line("bread", amount_tiyn),)
+    return requests.sign(key or desk.bek.key, network or desk.network, amount_tiyn, line, bytes(16))
+
+
+def requested(desk: Desk, stated: object, coin: int = 0) -> bytes:
+    """aida pays bek one coin, and says this of what it is for."""
+    outputs = [desk.to_bek().to_cbor()]
+    return desk.sign(Kind.TRANSFER, cbor.encode([[desk.stage.coins[coin]], outputs, LATER_S, None, None, stated]))
 
 
 def _certificate(desk: Desk, bank: SigningKey) -> bytes:
@@ -372,6 +461,18 @@ def test_a_spent_token(desk: Desk) -> None:
     assert desk.looks() == before
 
 
+def test_a_request_is_paid_once(desk: Desk) -> None:
+    asked = request(desk, COIN)
+    first = requested(desk, asked, coin=91)
+    desk.stage.verify_receipt(first, desk.ledger.submit(first).result(PATIENCE_S))
+    before = desk.looks()
+    for coin in (92, 93):
+        assert refusal(desk.ledger.submit(requested(desk, asked, coin=coin))).code == "replayed"
+    again = desk.ledger.submit(first).result(PATIENCE_S)
+    desk.stage.verify_receipt(first, again)
+    assert desk.looks() == before
+
+
 @pytest.mark.parametrize("thing", [None, 7, "text", [b"x"], object()], ids=lambda thing: type(thing).__name__)
 def test_what_is_not_bytes_is_refused(desk: Desk, thing: object) -> None:
     """The caller's own mistake: refused at the door or in the answer, and nobody else notices."""
@@ -404,7 +505,7 @@ def test_every_changed_byte_is_refused(desk: Desk) -> None:
 def test_a_flood_of_noise_among_good_messages(desk: Desk) -> None:
     """Good and bad messages in the same groups: each gets its own answer."""
     dice = random.Random("noise")
-    coins = range(200, 230)
+    coins = range(10, 40)
     messages = [desk.stage.pay(coin) for coin in coins] + [dice.randbytes(dice.randrange(300)) for _ in range(300)]
     dice.shuffle(messages)
     good = {desk.stage.pay(coin) for coin in coins}

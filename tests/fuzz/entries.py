@@ -16,7 +16,7 @@ from pathlib import Path
 
 from cbdc import amounts
 from cbdc.errors import FormError, Malformed, PurposeRefused, TengeError
-from cbdc.formats import calls, cbor, certificates, cose, x509
+from cbdc.formats import calls, cbor, certificates, cose, requests, x509
 from cbdc.formats.calls import read_answer, read_request
 from cbdc.formats.kinds import Kind
 from cbdc.limits import MAX_ELEMENT_FRAME_BYTES, MAX_LEDGER_ANSWER_BYTES, MAX_LEDGER_REQUEST_BYTES
@@ -29,8 +29,9 @@ from cbdc.offline.documents import LoadCertificate, SyncCertificate, TrustList
 from cbdc.policy import Policy
 from cbdc.purposes.definition import Definition
 from cbdc.service import wire as ledger_wire
+from cbdc.service.purpose_queries import Refundable
 from cbdc.service.stream import receive_frame
-from cbdc.state.records import Token
+from cbdc.state.records import Token, Waiting
 from tests.vectors import samples
 from tests.vectors.samples import KEYS, NETWORK, NOW_S, ORIGIN
 from wallet import acceptance
@@ -114,6 +115,11 @@ def _signed_payload(kind: Kind, signer: str, payload: bytes, read: Callable[[byt
 def _payload_of(raw: bytes) -> bytes:
     payload = cbor.array(cbor.decode(raw), "COSE_Sign1", 4)[2]
     return cbor.bytes_up_to(payload, "payload", len(raw))
+
+
+def _certificates() -> list[bytes]:
+    given = [samples.certificate("canteen", is_purse=is_purse) for is_purse in (False, True)]
+    return [*given, samples.allowed_certificate()]
 
 
 def _invoice() -> bytes:
@@ -230,9 +236,20 @@ def _ledger_requests() -> list[bytes]:
     given = [
         ["submit", b"message"],
         ["tokens_after", [bytes(32)], b""],
+        ["offline_after", [bytes(32)], bytes(34)],
         ["purposes_after", b""],
+        ["waiting_after", bytes(32)],
+        ["offline_token", bytes(34)],
         ["spenders_of", bytes(34)],
+        ["load_certificate", bytes(34)],
+        ["sync_certificate", bytes(32), bytes(16)],
+        ["certificate_bytes", bytes(32)],
         ["claims_tiyn", "altyn"],
+        ["seized_tiyn", bytes(32)],
+        ["debt_tiyn", "altyn/aigul"],
+        ["purpose_memory", bytes(32), "altyn/aigul", "altyn/canteen"],
+        *([name, bytes(32)] for name in ("waiting_payment", "approvers_of", "refundable")),
+        ["keys_of", "altyn/aigul"],
     ]
     return lone + [cbor.encode(request) for request in given]
 
@@ -257,8 +274,15 @@ def _ledger_answer(data: bytes) -> object:
 def _ledger_answers() -> list[bytes]:
     refusal = calls.refusal(PurposeRefused("no such purpose", purpose=bytes(32)))
     token = Token(bytes(32), 5, None).encode()
+    waiting = Waiting("altyn/aigul", bytes(32), 1, 2, ["altyn/auditor"], [["bread", 5]], [], lapsed=False).encode()
     return [
         calls.answer([[[bytes(34), token]], False]),
+        calls.answer([[[bytes(32), waiting]], True]),
+        calls.answer([[[NOW_S, 5]], ["altyn/auditor"], [["registry", "delivered"]]]),
+        calls.answer([Refundable(bytes(32), bytes(32), "altyn/aigul", 5).encode()]),
+        calls.answer(["altyn/auditor"]),
+        calls.answer([bytes(32)]),
+        calls.answer(waiting),
         calls.answer(5),
         calls.answer(samples.receipt().encode()),
         refusal,
@@ -279,12 +303,12 @@ _BYTES: dict[str, Entry] = {
     ),
     "certificate": Entry(
         lambda data: certificates.unverified(data, NETWORK),
-        lambda: [samples.certificate("canteen", is_purse=is_purse) for is_purse in (False, True)],
+        _certificates,
         kinds=frozenset({Kind.CERTIFICATE}),
     ),
     "claims": Entry(
         certificates.parse_claims,
-        lambda: [_payload_of(samples.certificate("canteen", is_purse=is_purse)) for is_purse in (False, True)],
+        lambda: [_payload_of(raw) for raw in _certificates()],
         kinds=frozenset({Kind.CERTIFICATE}),
     ),
     "x509": Entry(x509.parse, samples.institutions),
@@ -292,7 +316,11 @@ _BYTES: dict[str, Entry] = {
     "receipt": Entry(Receipt.decode, lambda: [samples.receipt().encode()]),
     "load certificate": Entry(
         lambda data: LoadCertificate.verify(data, NETWORK, OPERATOR),
-        lambda: [samples.load_certificate(), samples.load_certificate(samples.PURPOSE)],
+        lambda: [
+            samples.load_certificate(),
+            samples.load_certificate(samples.PURPOSE),
+            samples.load_certificate(samples.PURPOSE, 2),
+        ],
         TengeError,
         frozenset({Kind.LOAD_CERTIFICATE}),
     ),
@@ -313,6 +341,9 @@ _BYTES: dict[str, Entry] = {
         lambda: [cose.sign1(KEYS["canteen purse"], Kind.INVOICE, _invoice(), NETWORK)],
         TengeError,
         frozenset({Kind.INVOICE}),
+    ),
+    "request": Entry(
+        lambda data: requests.read(data, NETWORK), lambda: [samples.request()], kinds=frozenset({Kind.REQUEST})
     ),
     "payment receipt": Entry(
         lambda data: read_receipt(data, NETWORK, KEYS["canteen purse"].public),
@@ -363,6 +394,9 @@ _PAYLOADS: dict[str, Entry] = {
     ),
     "payload of invoice": _signed_payload(
         Kind.INVOICE, "canteen purse", _invoice(), lambda raw: read_invoice(raw, NETWORK)
+    ),
+    "payload of request": _signed_payload(
+        Kind.REQUEST, "canteen online", _payload_of(samples.request()), lambda raw: requests.read(raw, NETWORK)
     ),
     "payload of payment_receipt": _signed_payload(
         Kind.PAYMENT_RECEIPT,

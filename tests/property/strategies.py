@@ -6,19 +6,32 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from cbdc.formats import x509
+from cbdc.formats import requests, x509
 from cbdc.formats.kinds import Kind
+from cbdc.formats.lines import Line
 from cbdc.formats.tokens import Output
-from cbdc.limits import MAX_AMOUNT_TIYN, MAX_TIME_S
+from cbdc.limits import (
+    MAX_AMOUNT_TIYN,
+    MAX_CONDITION_NODES,
+    MAX_FACT_CHARS,
+    MAX_MARK_HOPS,
+    MAX_NAME_CHARS,
+    MAX_PERIOD_DAYS,
+    MAX_SPLIT_PARTS,
+    MAX_TIME_S,
+)
 from cbdc.messages import bodies
 from cbdc.messages.message import Body
 from cbdc.policy import Policy
 from cbdc.purposes.conditions import (
     After,
     All,
+    Approval,
     Before,
     Condition,
+    Evidence,
     Hours,
+    Items,
     Not,
     Payee,
     PayeeKato,
@@ -26,10 +39,13 @@ from cbdc.purposes.conditions import (
     PayeeTier,
     Payer,
     PerPayment,
+    PerPeriod,
+    every,
     from_cbor,
 )
 from cbdc.purposes.conditions import Any as AnyOf
-from cbdc.purposes.definition import Definition, MarkRule
+from cbdc.purposes.definition import Definition
+from cbdc.purposes.rules import Clears, Keeps, KeepsHops, MarkRule, Split, UntilEvidence
 from tests.vectors import samples
 
 # --- bodies ------------------------------------------------------------------------------------
@@ -81,20 +97,35 @@ def digits(least: int, most: int) -> st.SearchStrategy[str]:
     return st.text("0123456789", min_size=least, max_size=most)
 
 
+ACCOUNTS = st.sampled_from(["altyn/aigul", "altyn/canteen", "registry"]) | texts(2 * MAX_NAME_CHARS + 1)
+"""Some come up again and again, so that conditions and payments meet."""
+MCCS = st.sampled_from(["5812"]) | digits(4, 4)
+KATOS = st.sampled_from(["75", "750000000"]) | digits(2, 9)
+TIERS = st.integers(0, 3) | st.integers(0, 1000)
+CATEGORIES = st.sampled_from(["bread", "tea"]) | texts(MAX_NAME_CHARS)
+FACTS = st.sampled_from(["delivered"]) | texts(MAX_FACT_CHARS)
+ORACLES = st.sampled_from(["registry"]) | texts(MAX_NAME_CHARS)
+
+LINES = tuples(st.builds(Line, CATEGORIES, st.just(0) | AMOUNTS), least=0)
+
 SIMPLE_CONDITIONS: st.SearchStrategy[Condition] = st.one_of(
-    st.builds(Payee, tuples(texts(48))),
-    st.builds(PayeeMcc, tuples(digits(4, 4))),
-    st.builds(PayeeKato, tuples(digits(2, 9))),
-    st.builds(Payer, tuples(texts(48))),
-    st.builds(PayeeTier, tuples(st.integers(0, 1000))),
+    st.builds(Payee, tuples(ACCOUNTS)),
+    st.builds(PayeeMcc, tuples(MCCS)),
+    st.builds(PayeeKato, tuples(KATOS)),
+    st.builds(Payer, tuples(ACCOUNTS)),
+    st.builds(PayeeTier, tuples(TIERS)),
     st.builds(
         lambda days, ends: Hours(days, min(ends), max(ends)),
         tuples(st.integers(0, 6)),
         st.tuples(st.integers(0, 1439), st.integers(1, 1440)).filter(lambda ends: ends[0] != ends[1]),
     ),
     st.builds(PerPayment, AMOUNTS),
+    st.builds(PerPeriod, AMOUNTS, st.integers(1, MAX_PERIOD_DAYS)),
+    st.builds(Items, tuples(CATEGORIES)),
     st.builds(After, TIMES),
     st.builds(Before, TIMES),
+    tuples(ACCOUNTS).flatmap(lambda of: st.builds(Approval, st.just(of), st.integers(1, len(set(of))))),
+    st.builds(Evidence, ORACLES, FACTS),
 )
 
 
@@ -102,8 +133,20 @@ def combined(inner: st.SearchStrategy[Condition]) -> st.SearchStrategy[Condition
     return inner | st.builds(All, tuples(inner)) | st.builds(AnyOf, tuples(inner)) | st.builds(Not, inner)
 
 
+DEEPEST_CONDITIONS = combined(combined(combined(SIMPLE_CONDITIONS))).filter(
+    lambda condition: sum(1 for _ in every(condition)) <= MAX_CONDITION_NODES
+)
 CONDITIONS = combined(combined(SIMPLE_CONDITIONS)).map(lambda condition: from_cbor(condition.to_cbor()))
 """In their canonical order, as a decoder would give them."""
+RULES: st.SearchStrategy[MarkRule] = st.one_of(
+    st.just(Clears()),
+    st.just(Keeps()),
+    st.builds(KeepsHops, st.integers(1, MAX_MARK_HOPS)),
+    st.builds(UntilEvidence, texts(MAX_NAME_CHARS)),
+)
+SPLITS = st.integers(2, MAX_SPLIT_PARTS).flatmap(
+    lambda of: st.builds(Split, ACCOUNTS, st.integers(1, of - 1), st.just(of))
+)
 DEFINITIONS = st.builds(
     Definition,
     texts(48),
@@ -111,13 +154,28 @@ DEFINITIONS = st.builds(
     KEYS,
     KEYS,
     CONDITIONS,
-    st.just(MarkRule.CLEARS),
+    RULES,
     TIMES,
+    st.none() | SPLITS,
 )
 PAYMENTS = st.sampled_from([samples.offline_payment(salt).raw for salt in ("", "a", "b")])
 CERTIFICATES = st.sampled_from(
     [samples.certificate(n, is_purse=p) for n in ("aigul", "canteen") for p in (True, False)]
 )
+
+
+@st.composite
+def transfers(draw: st.DrawFn) -> bodies.Transfer:
+    """Online or between purses, saying what is bought or not: each in its own way."""
+    spend = [draw(part) for part in SPEND]
+    sealed = draw(st.none() | st.binary(max_size=1024))
+    terms, lines = draw(st.none() | TERMS), draw(LINES)
+    if terms is not None or not lines:
+        return bodies.Transfer(*spend, sealed, terms, lines)
+    key = samples.KEYS[draw(st.sampled_from(["canteen online", "aigul online"]))]
+    request = requests.sign(key, samples.NETWORK, draw(AMOUNTS), lines, draw(NONCES))
+    return bodies.Transfer(*spend, sealed, None, lines, request)
+
 
 BODIES: dict[Kind, st.SearchStrategy[Body]] = {
     Kind.GENESIS: st.builds(bodies.Genesis, texts(48), st.just(ROOT), INSTITUTIONS, policies()),
@@ -128,7 +186,7 @@ BODIES: dict[Kind, st.SearchStrategy[Body]] = {
     Kind.REVOKE: st.builds(bodies.Revoke, HASHES, texts(200)),
     Kind.ISSUE: st.builds(bodies.Issue, tuples(OUTPUTS), NONCES),
     Kind.REDEEM: st.builds(bodies.Redeem, *TAKEN_OUT),
-    Kind.TRANSFER: st.builds(bodies.Transfer, *SPEND, st.none() | st.binary(max_size=1024), st.none() | TERMS),
+    Kind.TRANSFER: transfers(),
     Kind.RESERVE: st.builds(bodies.Reserve, *TAKEN_OUT),
     Kind.REPAY: st.builds(bodies.Repay, *SPEND, KEYS, AMOUNTS),
     Kind.LOAD: st.builds(bodies.Load, *SPEND),
@@ -137,6 +195,11 @@ BODIES: dict[Kind, st.SearchStrategy[Body]] = {
     Kind.PURPOSE: DEFINITIONS,
     Kind.GRANT: st.builds(bodies.Grant, *SPEND, HASHES),
     Kind.SWEEP: st.builds(bodies.Sweep, OUTPOINTS),
+    Kind.APPROVE: st.builds(bodies.Approve, HASHES, ACCOUNTS),
+    Kind.ATTEST: st.builds(bodies.Attest, texts(MAX_NAME_CHARS), texts(MAX_FACT_CHARS), HASHES | ACCOUNTS),
+    Kind.ALLOW: st.builds(bodies.Allow, HASHES, ACCOUNTS, st.just(0) | AMOUNTS, NONCES),
+    Kind.REFUND: st.builds(bodies.Refund, *SPEND, HASHES, HASHES, KEYS),
+    Kind.RECALL: st.builds(bodies.Recall, HASHES, OUTPOINTS, texts(200)),
 }
 UNSIGNED = {Kind.RECONCILE, Kind.SWEEP}
 

@@ -8,7 +8,7 @@ import cbor2
 import pytest
 
 from cbdc.errors import FormError, Malformed, NotCanonical
-from cbdc.formats import cbor, certificates, cose
+from cbdc.formats import cbor, certificates, cose, requests
 from cbdc.messages.message import decode
 from cbdc.offline.documents import LoadCertificate, SyncCertificate, TrustList
 from tests.property import spellings
@@ -18,6 +18,8 @@ MESSAGES = samples.messages()
 SIGN1 = {
     "wallet-certificate": ("altyn", lambda raw: certificates.verify(raw, samples.NETWORK, key_of("altyn"))),
     "purse-certificate": ("altyn", lambda raw: certificates.verify(raw, samples.NETWORK, key_of("altyn"))),
+    "allowed-certificate": ("altyn", lambda raw: certificates.verify(raw, samples.NETWORK, key_of("altyn"))),
+    "request": ("canteen online", lambda raw: requests.read(raw, samples.NETWORK)),
     "load-certificate": ("operator", lambda raw: LoadCertificate.verify(raw, samples.NETWORK, key_of("operator"))),
     "sync-certificate": ("operator", lambda raw: SyncCertificate.verify(raw, samples.NETWORK, key_of("operator"))),
     "trust-list": ("operator", lambda raw: TrustList.verify(raw, samples.NETWORK)),
@@ -68,7 +70,22 @@ def test_what_one_key_says_has_one_spelling(name: str) -> None:
             open_(cose.sign1(samples.KEYS[signer], kind, other, samples.NETWORK))
 
 
-@pytest.mark.parametrize("name", ["redeem", "transfer"])
+def test_the_request_inside_a_payment_has_one_spelling() -> None:
+    """Even where the payer signs a payment with the other spelling, and the payee the other spelling of its words."""
+    sample = MESSAGES["requested-payment"]
+    raw = sample.body.request
+    others = list(other_spellings(raw))
+    payee = samples.KEYS["canteen online"]
+    others += [
+        cose.sign1(payee, cose.Kind.REQUEST, other, samples.NETWORK) for other in other_spellings(cbor2.loads(raw)[2])
+    ]
+    for other in others:
+        payload = cbor.encode([*sample.body.to_cbor()[:-1], other])
+        with pytest.raises(FormError):
+            decode(cose.sign(sample.keys, sample.kind, payload, samples.NETWORK), samples.NETWORK)
+
+
+@pytest.mark.parametrize("name", ["redeem", "transfer", "recall"])
 def test_signers_stand_in_one_order_and_once(name: str) -> None:
     protected, unprotected, payload, signers = cbor2.loads(MESSAGES[name].raw)
     for wrong in (signers[::-1], [signers[0], *signers], [*signers, signers[-1]]):
@@ -113,6 +130,27 @@ def test_a_certificate_says_one_as_an_integer(place: str, one: object) -> None:
         holder[one] = holder.pop(1)
     with pytest.raises(FormError):
         certificates.parse_claims(cbor2.dumps(claims, canonical=True))
+
+
+@pytest.mark.parametrize("stated", [None, [], [["bread", 15_00]]], ids=["nothing", "no lines", "bare lines"])
+def test_what_is_bought_is_said_in_one_way(stated: object) -> None:
+    """Online by a request alone, between purses by bare lines alone; nothing at all is said as null."""
+    for name, is_offline in (("requested-payment", False), ("offline-payment-with-lines", True)):
+        sample = MESSAGES[name]
+        payload = cbor.encode([*sample.body.to_cbor()[:-1], stated])
+        raw = cose.sign(sample.keys, sample.kind, payload, samples.NETWORK)
+        if stated is None or (is_offline and stated):
+            assert len(decode(raw, samples.NETWORK).body.lines) == len(stated or [])
+            continue
+        with pytest.raises(Malformed):
+            decode(raw, samples.NETWORK)
+
+
+def test_a_request_does_not_stand_for_the_lines_between_purses() -> None:
+    sample = MESSAGES["offline-payment-with-lines"]
+    payload = cbor.encode([*sample.body.to_cbor()[:-1], samples.request()])
+    with pytest.raises(Malformed):
+        decode(cose.sign(sample.keys, sample.kind, payload, samples.NETWORK), samples.NETWORK)
 
 
 @pytest.mark.parametrize("name", ["unsorted lists", "repeated member"])

@@ -16,6 +16,7 @@ from cbdc.formats.kinds import Kind
 from cbdc.limits import MAX_AMOUNT_TIYN, MAX_CBOR_DEPTH, MAX_MESSAGE_BYTES
 from cbdc.log import checkpoint
 from cbdc.messages.message import decode
+from cbdc.service.wire import LEDGER_CALLS
 from tests.fuzz.entries import ENTRIES, Entry, check
 from tests.property.strategies import CBOR
 from tests.vectors import samples
@@ -64,6 +65,11 @@ def test_every_kind_of_message_has_its_readers_in_the_list() -> None:
     for behind_signature in (False, True):
         entries = [e for name, e in ENTRIES.items() if name.startswith(("payload", "claims")) is behind_signature]
         assert frozenset().union(*(entry.kinds for entry in entries)) == frozenset(Kind)
+
+
+def test_every_call_to_a_ledger_is_among_the_seeds() -> None:
+    names = [cbor.decode(seed)[0] for seed in ENTRIES["ledger request"].seeds()]
+    assert sorted(names) == sorted(LEDGER_CALLS)
 
 
 @pytest.mark.parametrize("name", ENTRIES)

@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbdc.formats import cbor, certificates, cose
+from cbdc.formats import cbor, certificates, cose, requests
 from cbdc.formats.certificates import Holder, Merchant, PurseLimits
 from cbdc.formats.ed25519 import SigningKey
 from cbdc.formats.kinds import Kind
+from cbdc.formats.lines import Line
 from cbdc.formats.tokens import Output
-from cbdc.limits import MAX_AMOUNT_TIYN
+from cbdc.limits import MAX_AMOUNT_TIYN, MAX_MARK_HOPS
 from cbdc.log import entries
 from cbdc.log.late import LateHead
 from cbdc.log.receipts import Receipt
@@ -27,6 +28,7 @@ OPERATOR = KEYS["operator"]
 
 def test_every_kind_of_message_is_tried() -> None:
     signed_by_one = {Kind.CERTIFICATE, Kind.LOAD_CERTIFICATE, Kind.SYNC_CERTIFICATE, Kind.TRUST_LIST, Kind.LATE_HEAD}
+    signed_by_one.add(Kind.REQUEST)
     between_devices = {Kind.INVOICE, Kind.PAYMENT_RECEIPT}
     assert set(some.BODIES) | signed_by_one | between_devices == set(Kind)
 
@@ -68,7 +70,8 @@ def test_an_output_means_what_was_built(output: Output) -> None:
 
 
 AMOUNTS = st.integers(0, MAX_AMOUNT_TIYN)
-LIMITS = st.builds(PurseLimits, AMOUNTS, AMOUNTS, st.integers(0, 1000), st.integers(0, 1000))
+ALLOWANCES = st.dictionaries(some.HASHES, AMOUNTS, max_size=2).map(lambda found: tuple(sorted(found.items())))
+LIMITS = st.builds(PurseLimits, AMOUNTS, AMOUNTS, st.integers(0, 1000), st.integers(0, 1000), ALLOWANCES)
 MERCHANTS = st.builds(Merchant, some.digits(12, 12), st.none() | some.digits(4, 4), st.none() | some.digits(2, 9))
 
 
@@ -104,13 +107,29 @@ def test_a_certificate_says_what_was_issued(
     owner=some.KEYS,
     amount=AMOUNTS,
     purpose=st.none() | some.HASHES,
+    left=st.none() | st.integers(0, MAX_MARK_HOPS),
     deadlines=st.tuples(some.TIMES, some.TIMES),
 )
 def test_a_load_certificate_says_what_was_signed(
-    name: bytes, owner: bytes, amount: int, purpose: bytes | None, deadlines: tuple[int, int]
+    name: bytes, owner: bytes, amount: int, purpose: bytes | None, left: int | None, deadlines: tuple[int, int]
 ) -> None:
-    certificate = LoadCertificate(name, OfflineToken(owner, amount, purpose, *deadlines, 0, [], False))
+    certificate = LoadCertificate(name, OfflineToken(owner, amount, purpose, *deadlines, 0, [], False, left=left))
     assert LoadCertificate.verify(certificate.sign(OPERATOR, NETWORK), NETWORK, OPERATOR.public) == certificate
+
+
+@given(
+    signer=st.sampled_from(PEOPLE),
+    amount_tiyn=some.AMOUNTS,
+    lines=some.LINES.filter(bool),
+    nonce=some.NONCES,
+)
+def test_a_request_says_what_was_signed(
+    signer: SigningKey, amount_tiyn: int, lines: tuple[Line, ...], nonce: bytes
+) -> None:
+    found = requests.read(requests.sign(signer, NETWORK, amount_tiyn, lines, nonce), NETWORK)
+    assert found.check.holds()
+    assert (found.payee, found.check.key) == (signer.public, signer.public)
+    assert (found.amount_tiyn, found.lines, found.nonce) == (amount_tiyn, lines, nonce)
 
 
 @given(certificate=st.builds(SyncCertificate, some.KEYS, some.TIMES, some.NONCES, some.AMOUNTS))

@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cbdc.errors import BadSignature, FormError, Malformed, TengeError
-from cbdc.formats import cose, x509
+from cbdc.formats import cbor, cose, requests, x509
 from cbdc.formats.kinds import Kind
 from cbdc.messages.message import decode, verify
 from tests.vectors import samples
 from tests.vectors.samples import Sample, Signed
 
 SIGNED = samples.signed()
-SMALL = ["revoke", "sweep", "wallet-certificate", "checkpoint"]
+SMALL = ["revoke", "sweep", "wallet-certificate", "checkpoint", "request", "approve", "attest", "allow"]
 
 
 def flipped(raw: bytes, bit: int) -> bytes:
@@ -46,6 +46,25 @@ def test_any_bit_counts(name: str, data: st.DataObject) -> None:
     signed = SIGNED[name]
     for bit in data.draw(st.lists(st.integers(0, 8 * len(signed.raw) - 1), min_size=20, max_size=20)):
         check_not_accepted(signed, bit)
+
+
+def test_no_bit_of_the_request_inside_a_payment_may_be_flipped() -> None:
+    """Even where the payer signs the payment with the flipped request."""
+    sample = samples.messages()["requested-payment"]
+    raw = sample.body.request
+    for bit in range(8 * len(raw)):
+        payload = cbor.encode([*sample.body.to_cbor()[:-1], flipped(raw, bit)])
+        with pytest.raises((FormError, BadSignature)):
+            verify(decode(cose.sign(sample.keys, sample.kind, payload, samples.NETWORK), samples.NETWORK))
+
+
+def test_a_request_does_not_count_on_another_network() -> None:
+    """A payment of this network with a request of another."""
+    sample = samples.messages()["requested-payment"]
+    foreign = requests.sign(samples.KEYS["canteen online"], bytes(32), 40_00, samples.LINES, samples.NONCE)
+    payload = cbor.encode([*sample.body.to_cbor()[:-1], foreign])
+    with pytest.raises(BadSignature):
+        verify(decode(cose.sign(sample.keys, sample.kind, payload, samples.NETWORK), samples.NETWORK))
 
 
 @pytest.mark.parametrize(("what", "bit"), [("version", 0x01), ("serial", 0x80)])

@@ -9,6 +9,7 @@ import pytest
 from cbdc.errors import Malformed, TengeError, TooLarge
 from cbdc.limits import MAX_SCENARIO_BYTES
 from cbdc.policy import Policy
+from cbdc.purposes.rules import Clears, Keeps, KeepsHops, MarkRule, UntilEvidence
 from tests.scenarios.plays import play
 from wallet.scenarios import schema
 from wallet.scenarios.values import span_of, time_of
@@ -75,11 +76,32 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
         *("shop", "merchant", "5812", "75", None, 2),
     )
     (purpose,) = scenario.purposes
-    assert (purpose.titles, purpose.return_to, purpose.mark) == (("Meals", "Tamaq", "meals"), "shop", "clears")
+    assert (purpose.titles, purpose.return_to, purpose.mark) == (("Meals", "Tamaq", "meals"), "shop", Clears())
     assert purpose.expires_s == time_of("2026-12-31T23:59:59+05:00")
     (step,) = scenario.steps
     assert (step.number, step.do, step.refused, step.note) == (1, "issue", "expired", "money")
     assert step.fields == {"to": "altyn", "amount": "5"}
+
+
+@pytest.mark.parametrize(
+    ("mark", "rule"),
+    [
+        ('"clears"', Clears()),
+        ('"keeps"', Keeps()),
+        ("{ keeps_hops = 3 }", KeepsHops(3)),
+        ('{ until_evidence = "registry" }', UntilEvidence("registry")),
+    ],
+)
+def test_every_rule_for_the_mark_is_read(tmp_path: Path, mark: str, rule: MarkRule) -> None:
+    text = WHOLE.replace('sponsor = "shop"', f'sponsor = "shop"\nmark = {mark}', 1)
+    scenario = read(tmp_path, text.replace("[[bank]]", '[[oracle]]\nname = "registry"\n\n[[bank]]', 1))
+    assert [purpose.mark for purpose in scenario.purposes] == [rule]
+
+
+def test_a_split_is_read(tmp_path: Path) -> None:
+    split = 'split = { to = "shop", parts = 12, of = 112 }'
+    scenario = read(tmp_path, WHOLE.replace('sponsor = "shop"', f'sponsor = "shop"\n{split}', 1))
+    assert [purpose.split for purpose in scenario.purposes] == [schema.SplitSpec("shop", 12, 112)]
 
 
 def test_a_title_is_all_that_a_file_needs(tmp_path: Path) -> None:
@@ -103,11 +125,25 @@ MALFORMED: dict[str, tuple[str, str, str]] = {
     "a purpose without sponsor": ('sponsor = "shop"', "", "purpose meals"),
     "a purpose without conditions": ('allow = { payee_mcc = ["5812"] }', "", "purpose meals"),
     "a purpose titled by a text": ('{ en = "Meals", kk = "Tamaq" }', '"Meals"', "purpose meals"),
-    "a mark to come": ('sponsor = "shop"', 'sponsor = "shop"\nmark = "keeps"', "purpose meals"),
+    "an unknown mark": (
+        'sponsor = "shop"',
+        'sponsor = "shop"\nmark = "keps"',
+        "purpose meals: unknown rule for the mark",
+    ),
+    "a mark that needs a number": ('sponsor = "shop"', 'sponsor = "shop"\nmark = "keeps_hops"', "purpose meals"),
+    "a mark that needs none": ('sponsor = "shop"', 'sponsor = "shop"\nmark = { keeps = 3 }', "purpose meals"),
+    "a mark of no payments": ('sponsor = "shop"', 'sponsor = "shop"\nmark = { keeps_hops = 0 }', "purpose meals: mark"),
+    "a mark until nobody": ('sponsor = "shop"', 'sponsor = "shop"\nmark = { until_evidence = "x" }', "no such oracle"),
+    "a split of nothing": ('sponsor = "shop"', 'sponsor = "shop"\nsplit = { to = "shop" }', "purpose meals: split"),
+    "a split of all": (
+        'sponsor = "shop"',
+        'sponsor = "shop"\nsplit = { to = "shop", parts = 3, of = 3 }',
+        "purpose meals: split",
+    ),
     "an unknown field": ("seed = 7", "sead = 7", "unknown field 'sead' (nearest=seed)"),
-    "a table to come": ("seed = 7", "seed = 7\n[[oracle]]", "[[oracle]] is not there yet"),
+    "an oracle without name": ("[[bank]]", "[[oracle]]\n[[bank]]", "an oracle needs a text 'name'"),
     "an unknown step": ('do = "issue"', 'do = "isue"', "step 1: unknown step (found=isue, nearest=issue)"),
-    "a step to come": ('do = "issue"', 'do = "approve"', "step 1: this step is not there yet"),
+    "a step to come": ('do = "issue"', 'do = "open_private"', "step 1: this step is not there yet"),
     "an unknown code": ('refused = "expired"', 'refused = "to_late"', "step 1 (issue): refused"),
     "a code that is no text": ('refused = "expired"', "refused = true", "step 1 (issue): refused"),
     "banks that are one table": ("[[bank]]", "[bank]", "[[bank]] is not a list"),

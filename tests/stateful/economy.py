@@ -18,19 +18,22 @@ from cbdc.formats import cbor, certificates
 from cbdc.formats.certificates import Holder, Merchant, PurseLimits
 from cbdc.formats.ed25519 import SigningKey
 from cbdc.formats.kinds import Kind
+from cbdc.formats.lines import Line
 from cbdc.formats.tokens import Output
+from cbdc.formats.x509 import Role
 from cbdc.log.receipts import Receipt
 from cbdc.messages import bodies
 from cbdc.messages.message import Body, build
 from cbdc.offline.documents import TrustList
 from cbdc.policy import DAY_S, Policy
 from cbdc.purposes import conditions
-from cbdc.purposes.definition import Definition, MarkRule
+from cbdc.purposes.definition import Definition
+from cbdc.purposes.rules import Split, rule_from_cbor
 from cbdc.service import verifiers
 from cbdc.service.audit import verify_ledger
 from cbdc.service.ledger import Identity, Ledger
 from cbdc.service.queries import Queries
-from cbdc.state.records import OfflineToken, Table, Token
+from cbdc.state.records import OfflineToken, Table, Token, Waiting
 from cbdc.store.sqlite import SqliteStore
 from tests.stateful.model import Leaf, Model, Refused
 from tests.stateful.plain import plain
@@ -49,17 +52,41 @@ CANTEEN, SHOP = Merchant("180540000011", "5812", "750000000"), Merchant("1906400
 # --- conditions --------------------------------------------------------------------------------
 
 
-def some(*choices: str) -> st.SearchStrategy[list[str]]:
+def some(*choices: Any) -> st.SearchStrategy[list[Any]]:
     return st.lists(st.sampled_from(choices), min_size=1, max_size=2, unique=True)
 
 
-LEAVES = st.one_of(
-    st.tuples(st.just("payee"), some("altyn/canteen", "berik/shop", "altyn/aigul")),
+APPROVERS = ("board", "altyn/akimat", "berik/bolat")
+FACTS = ("delivered", "grown")
+PARTIES = st.one_of(
+    st.tuples(st.just("payee"), some("altyn/canteen", "berik/shop", "altyn/aigul", "board")),
+    st.tuples(st.just("payer"), some("altyn/aigul", "berik/bolat", "altyn/canteen")),
     st.tuples(st.just("payee_mcc"), some("5812", "5411", "5999")),
     st.tuples(st.just("payee_kato"), some("75", "71", "750000000")),
+    st.tuples(st.just("payee_tier"), some(0, 1, 2)),
+)
+LIMITED = st.one_of(
     st.tuples(st.just("per_payment"), st.sampled_from([50_00, 300_00, 100_000_00])),
     st.tuples(st.sampled_from(["after", "before"]), st.integers(-2, 20).map(lambda days: NOW_S + days * DAY_S)),
+    st.tuples(
+        st.just("hours"),
+        st.tuples(some(0, 1, 2, 3, 4, 5, 6), st.sampled_from([0, 480]), st.sampled_from([720, 1440])),
+    ),
+    st.tuples(st.just("per_period"), st.tuples(st.sampled_from([100_00, 400_00]), st.sampled_from([1, 7]))),
+    st.tuples(st.just("items"), some("food", "books", "toys")),
 )
+CONSENT = st.one_of(
+    st.builds(lambda of, quorum: ("approval", (of, min(quorum, len(of)))), some(*APPROVERS), st.integers(1, 2)),
+    st.tuples(st.just("evidence"), st.tuples(st.just("lab"), st.sampled_from(FACTS))),
+)
+LEAVES = st.one_of(PARTIES, LIMITED, CONSENT)
+GENEROUS = st.sampled_from([("per_payment", 1000_00), ("per_period", (1000_00, 7)), ("payee_tier", [0, 1, 2])])
+"""What lets nearly everything through, so that marks travel."""
+MARKS = st.sampled_from(["clears", "clears", "keeps", ["keeps_hops", 1], ["keeps_hops", 3], ["until_evidence", "lab"]])
+SPLITS = st.sampled_from([None] * 5 + [Split("board", 1, 10), Split("altyn/canteen", 1, 3)])
+LINES = st.lists(
+    st.builds(Line, st.sampled_from(["food", "books"]), st.sampled_from([50_00, 200_00])), min_size=1, max_size=2
+).map(tuple)
 
 
 def joined(name: str, inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -72,7 +99,14 @@ def negated(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 JOINED = st.one_of(LEAVES, joined("all", LEAVES), joined("any", LEAVES))
 SIMPLE = st.one_of(LEAVES, negated(JOINED))
-CONDITIONS = st.one_of(SIMPLE, joined("all", SIMPLE), joined("any", SIMPLE))
+CONDITIONS = st.one_of(
+    SIMPLE,
+    joined("all", SIMPLE),
+    joined("any", SIMPLE),
+    GENEROUS,
+    CONSENT,
+    st.tuples(GENEROUS, CONSENT).map(lambda both: ("all", both)),
+)
 
 
 def canonical(condition: Any) -> cbor.Value:
@@ -83,6 +117,11 @@ def canonical(condition: Any) -> cbor.Value:
             return [name, sorted(map(canonical, argument), key=cbor.encode)]
         case "not":
             return [name, canonical(argument)]
+        case "approval" | "hours":
+            members, *rest = argument
+            return [name, [sorted(members), *rest]]
+        case "per_period" | "evidence":
+            return [name, list(argument)]
         case _:
             return [name, sorted(argument) if isinstance(argument, list) else argument]
 
@@ -100,6 +139,7 @@ class PaymentDraft:
     outputs: list[Output]
     terms: dict[str, Any]
     signers: list[SigningKey]
+    lines: tuple[Line, ...]
 
 
 class Economy(RuleBasedStateMachine):
@@ -118,6 +158,7 @@ class Economy(RuleBasedStateMachine):
         self.ledger = self.open(SqliteStore.create(self.path))
         self.queries = Queries(SqliteStore.read(self.path), self.identity, lambda: self.now_s)
         self.banks: dict[str, SigningKey] = {}
+        self.oracle, self.board = SigningKey(seed("oracle")), SigningKey(seed("board"))
         self.people: dict[str, Customer] = {}
         self.replaced: list[Customer] = []
         """Customers with certificates that newer ones have replaced."""
@@ -186,15 +227,19 @@ class Economy(RuleBasedStateMachine):
         """Every token, leaf, debt, reserve and total, and everything that was ever used up."""
         model, store = self.model, self.queries._store
         tokens = {name: Token.decode(value) for (_, name), value in store.records(Table.TOKEN)}
-        assert {n: (t.owner, t.amount_tiyn, t.purpose) for n, t in tokens.items()} == model.tokens
+        assert {n: (t.owner, t.amount_tiyn, t.purpose, t.left) for n, t in tokens.items()} == model.tokens
         leaves = {name: OfflineToken.decode(value) for (_, name), value in store.records(Table.OFFLINE)}
         as_plain = {
-            name: (t.owner, t.amount_tiyn, t.purpose, t.spend_until_s, t.final_at_s, t.hops, t.void)
+            name: (t.owner, t.amount_tiyn, t.purpose, t.spend_until_s, t.final_at_s, t.hops, t.void, t.left)
             for name, t in leaves.items()
         }
         assert as_plain == model.outputs()
         assert {name for name, leaf in leaves.items() if leaf.is_live} == set(model.live())
         assert sorted(store.consumed_rows()) == sorted(model.consumed)
+        held = {name: Waiting.decode(value) for (_, name), value in store.records(Table.WAITING)}
+        assert {name: (w.payer, w.until_s, w.approvals, w.lapsed) for name, w in held.items()} == {
+            name: (w.payer, w.until, sorted(w.approvals), w.lapsed) for name, w in model.waiting.items()
+        }
         self.queries_answer_like_the_model()
 
     def queries_answer_like_the_model(self) -> None:
@@ -216,7 +261,8 @@ class Economy(RuleBasedStateMachine):
         assert queries.due(self.now_s, 10_000) == model.due(self.now_s)
         trust_list = TrustList.verify(queries.trust_list(), self.network)
         assert trust_list.revoked == model.revoked()
-        admitted = {name for name, found in model.institutions.items() if not found["dismissed"]}
+        on_lists = {name: found for name, found in model.institutions.items() if not found["dismissed"]}
+        admitted = {n for n, found in on_lists.items() if found["role"] in ("governor", "operator", "bank")}
         assert {institution.name for institution in trust_list.institutions} == admitted
 
     def teardown(self) -> None:
@@ -268,7 +314,7 @@ class Economy(RuleBasedStateMachine):
 
     def keys(self) -> dict[bytes, SigningKey]:
         """Everybody's keys for online tokens, by public key."""
-        known = [*self.banks.values(), *(person.key for person in self.people.values())]
+        known = [*self.banks.values(), self.board, self.oracle, *(person.key for person in self.people.values())]
         return {key.public: key for key in known}
 
     def purses(self) -> dict[bytes, Customer]:
@@ -319,6 +365,8 @@ class Economy(RuleBasedStateMachine):
         for name in ("altyn", "berik"):
             self.banks[name] = SigningKey(seed(f"bank {name}"))
             self.send(world.governor.admit_bank(name, self.banks[name].public, self.now_s))
+        self.send(world.governor.admit("lab", Role.ORACLE, self.oracle.public, self.now_s))
+        self.send(world.governor.admit("board", Role.APPROVER, self.board.public, self.now_s))
         for name, bank, holder, merchant in (
             ("aigul", "altyn", Holder.PERSON, None),
             ("bolat", "berik", Holder.PERSON, None),
@@ -326,7 +374,7 @@ class Economy(RuleBasedStateMachine):
             ("shop", "berik", Holder.MERCHANT, SHOP),
             ("akimat", "altyn", Holder.SPONSOR, None),
         ):
-            person = self.certify(name, bank, holder=holder, merchant=merchant)
+            person = self.certify(name, bank, holder=holder, merchant=merchant, tier=1 if merchant else 0)
             self.do(Kind.ENROL, bodies.Enrol((person.wallet_cwt, person.purse_cwt)), self.banks[bank])
             self.people[name] = person
             self.give(person, data.draw(st.integers(1, 900_00)))
@@ -380,6 +428,7 @@ class Economy(RuleBasedStateMachine):
         merchant: Merchant | None = None,
         days: int = 365,
         limits: PurseLimits = LIMITS,
+        tier: int = 0,
         signed_by: SigningKey | None = None,
     ) -> Customer:
         """A customer with both certificates, not enrolled yet."""
@@ -392,6 +441,7 @@ class Economy(RuleBasedStateMachine):
             "expires_s": self.now_s + days * DAY_S,
             "holder": holder,
             "merchant": merchant,
+            "tier": tier,
         }
         wallet_cwt = certificates.issue(signer, self.network, key=key.public, **common)
         purse_cwt = certificates.issue(
@@ -399,11 +449,15 @@ class Economy(RuleBasedStateMachine):
         )
         return Customer(name, bank, key, purse, wallet_cwt, purse_cwt)
 
-    def definition(self, data: Data, sponsor: bytes, return_to: bytes, expires_s: int) -> Definition:
-        condition = conditions.from_cbor(canonical(data.draw(CONDITIONS)))
+    def definition(
+        self, data: Data, sponsor: bytes, return_to: bytes, expires_s: int, wanted: Any = None
+    ) -> Definition:
+        condition = conditions.from_cbor(canonical(wanted or data.draw(CONDITIONS)))
         number = str(self.world.counter)
         self.nonce()
-        return Definition(number, ("Meals", "Тамақ", "Еда"), sponsor, return_to, condition, MarkRule.CLEARS, expires_s)
+        mark, split = rule_from_cbor(data.draw(MARKS)), data.draw(SPLITS)
+        titles = ("Meals", "Тамақ", "Еда")
+        return Definition(number, titles, sponsor, return_to, condition, mark, expires_s, split)
 
     # --- payments between devices ---------------------------------------------------------------
 
@@ -432,7 +486,8 @@ class Economy(RuleBasedStateMachine):
             change = self.divide(data, amount - paid) if amount > paid else []
             outputs += [Output(payer.purse.public, part, purpose) for part in change]
         terms = self.terms(data, payer, payee, 1 + max(leaves[name].hops for name in inputs))
-        draft = PaymentDraft(payer, payee, inputs, outputs, terms, [payer.purse])
+        lines = data.draw(st.just(()) | LINES)
+        draft = PaymentDraft(payer, payee, inputs, outputs, terms, [payer.purse], lines)
         self.spoil_money(data, draft, fault)
         self.spoil_terms(draft, fault)
         return self.sign(draft, fault)
@@ -490,7 +545,7 @@ class Economy(RuleBasedStateMachine):
     def sign(self, draft: PaymentDraft, fault: str) -> bytes:
         terms = bodies.OfflineTerms(**draft.terms)
         until_s = terms.ledger_time_s - (fault == "late")
-        body = bodies.Transfer(tuple(draft.inputs), tuple(draft.outputs), until_s, None, terms)
+        body = bodies.Transfer(tuple(draft.inputs), tuple(draft.outputs), until_s, None, terms, draft.lines)
         raw = build(Kind.TRANSFER, body, draft.signers, self.network)
         self.remember_payment(raw)
         return raw

@@ -1,9 +1,9 @@
 """A naive model of the ledger: what the design page says, in the most obvious way, however slow.
 
-It imports nothing of the ledger. Messages reach it as plain dictionaries (`tests.stateful.plain` makes them), their
-signatures already known to hold. Nothing about offline money is ever updated: the model keeps the evidence *E* and
-works leaves, forks, excess, seizure, debts, reserves, claims and the pool out of it again at every question, by the
-rules of section 6 of the design.
+It imports nothing of the ledger; conditions are beside it, in `naive_conditions`. Messages reach it as plain
+dictionaries (`tests.stateful.plain` makes them), their signatures already known to hold. Nothing about offline money
+is ever updated: the model keeps the evidence *E* and works leaves, forks, excess, seizure, debts, reserves, claims and
+the pool out of it again at every question, by the rules of section 6 of the design.
 
 Every refusal names the code that the ledger must answer with; where several guards of equal rank refuse at once it
 names all of them.
@@ -11,13 +11,22 @@ names all of them.
 
 from __future__ import annotations
 
+import copy
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any, NamedTuple
+
+from tests.stateful.naive_conditions import NO, WAITS, YES, Facts, allows, approvers, longest_period
 
 DAY_S = 86_400
 MAX_AMOUNT_TIYN = 10**17
+MAX_WAITING_DAYS = 366
+MAX_FACTS = 64
+SETTLED_FROM, RETURNED_FROM = 256, 512
+"""Indexes of the tokens of a payment that waited: behind those of a message's own outputs."""
 
 Message = dict[str, Any]
 
@@ -45,6 +54,9 @@ class Certificate(NamedTuple):
     limits: tuple[int, int, int, int] | None
     """Holding, payment, spends, hops."""
     online: bytes | None
+    tier: int | None = None
+    allowances: tuple[tuple[bytes, int], ...] = ()
+    """(purpose, tiyn): what the purse may pay of it without asking the ledger."""
 
     @property
     def is_purse(self) -> bool:
@@ -52,11 +64,12 @@ class Certificate(NamedTuple):
 
 
 class Output(NamedTuple):
-    """What a message makes."""
+    """What a message makes, or an online token; then ``left`` says how many payments the mark lasts, if counted."""
 
     owner: bytes
     amount: int
     purpose: bytes | None
+    left: int | None = None
 
 
 class Leaf(NamedTuple):
@@ -70,18 +83,21 @@ class Leaf(NamedTuple):
     hops: int
     void: bool = False
     """Made by a payment whose acceptor was at fault: no money, but what is spent of it must be made good."""
+    left: int | None = None
 
 
 @dataclass
-class Facts:
-    """What a condition may ask about a payment."""
+class Waiting:
+    """A payment that waits: ``held`` are (index, payee's output as it was drawn, as it will be)."""
 
     payer: str
-    payee: str
-    mcc: str | None
-    kato: str | None
-    amount: int
-    time: int
+    signer: bytes
+    entered: int
+    until: int
+    lines: list[tuple[str, int]]
+    held: list[tuple[int, Output, Output]]
+    approvals: set[str] = field(default_factory=set)
+    lapsed: bool = False
 
 
 @dataclass
@@ -93,6 +109,8 @@ class Model:
     past_days: list[tuple[int, int]] = field(default_factory=list)
     """(until when, trust_list_days) of every earlier policy."""
     time: int = 0
+    last: int = 0
+    """Ledger time of the last entry."""
     entries: int = 0
     carried: dict[bytes, int] = field(default_factory=dict)
     """Message id -> the entry that carried it."""
@@ -120,6 +138,19 @@ class Model:
     """(leaf, time) of what was swept."""
     repaid: list[tuple[bytes, int, int]] = field(default_factory=list)
     """(purse, amount, time) as debts were paid."""
+    waiting: dict[bytes, Waiting] = field(default_factory=dict)
+    """By payment; the lapsed ones too."""
+    paid: dict[tuple[bytes, bytes, bytes], tuple[str, int]] = field(default_factory=dict)
+    """(payment, purpose, payee's key) -> who paid, and how much, online."""
+    refunded: Counter[tuple[bytes, bytes, bytes]] = field(default_factory=Counter)
+    spends: dict[tuple[bytes, str], list[list[int]]] = field(default_factory=dict)
+    """(purpose, payer) -> [time, tiyn], where a limit per period asks."""
+    stated: set[tuple[str, str, bytes | str]] = field(default_factory=set)
+    """(oracle, fact, what it is about: a payment or an account)."""
+    allowed: dict[tuple[bytes, str], int] = field(default_factory=dict)
+    """(purpose, account) -> what the sponsor lets its purses pay unseen."""
+    requests: set[bytes] = field(default_factory=set)
+    """Those that were paid."""
 
     # --- the way in ----------------------------------------------------------------------------
 
@@ -133,13 +164,19 @@ class Model:
         try:
             if self.policy is None and message["kind"] != "genesis":
                 raise Refused("not_enrolled")
-            done = getattr(self, message["kind"])(message) or []
+            before = copy.deepcopy(vars(self)) if message["kind"] == "sweep" else {}
+            try:
+                done = getattr(self, message["kind"])(message) or []
+            except Refused:
+                vars(self).update(before)
+                raise
         except Refused:
             if message["id"] in self.carried:
                 return self.carried[message["id"]]
             raise
         for message_id in [message["id"], *done]:
             self.carried[message_id] = self.entries
+        self.last = self.time
         self.entries += 1
         return self.entries - 1
 
@@ -171,6 +208,15 @@ class Model:
         if self.kind_of(key) != kind:
             raise Refused("not_enrolled")
         return self.certificates[self.current[key]]
+
+    def account_of(self, key: bytes) -> str:
+        """``bank/subject``, or an institution's name."""
+        found = self._institution_of(key)
+        if found:
+            return found["name"]
+        if key not in self.current:
+            raise Refused("not_enrolled")
+        return self.certificates[self.current[key]].account
 
     def revoked_at(self, key: bytes) -> int | None:
         """When a key got on the deny-list: at its bank's word, or as its first fork came to light."""
@@ -226,12 +272,15 @@ class Model:
             raise Refused("role_refused")
 
     def _active_bank(self, signers: frozenset[bytes]) -> dict[str, Any]:
-        bank = self._institution_of(next(iter(signers))) if len(signers) == 1 else None
-        if bank is None or bank["role"] != "bank" or bank["dismissed"]:
+        return self._active("bank", signers)
+
+    def _active(self, role: str, signers: frozenset[bytes]) -> dict[str, Any]:
+        found = self._institution_of(next(iter(signers))) if len(signers) == 1 else None
+        if found is None or found["role"] != role or found["dismissed"]:
             raise Refused("role_refused")
-        if self.time >= bank["expires"]:
+        if self.time >= found["expires"]:
             raise Refused("certificate_expired")
-        return bank
+        return found
 
     # --- institutions and customers ------------------------------------------------------------
 
@@ -249,7 +298,7 @@ class Model:
     def admit(self, message: Message) -> None:
         self._by_root(message)
         self._not_done(message)
-        if message["institution"]["role"] != "bank":
+        if message["institution"]["role"] not in ("bank", "oracle", "approver"):
             raise Refused("role_refused")
         self._admit(message["institution"], self.root)
         self._once(message)
@@ -267,7 +316,7 @@ class Model:
         self._by_root(message)
         self._not_done(message)
         found = self.institutions.get(message["name"])
-        if found is None or found["role"] != "bank" or found["dismissed"]:
+        if found is None or found["role"] in ("governor", "operator") or found["dismissed"]:
             raise Refused("not_enrolled")
         found["dismissed"] = True
         self._once(message)
@@ -327,6 +376,9 @@ class Model:
         for what, limit in zip(("holding", "payment", "spends", "hops"), certificate.limits, strict=True):
             if limit > self.policy[what]:
                 raise Refused(f"limit_{what}")
+        for purpose, amount in certificate.allowances:
+            if amount > self.allowed.get((purpose, certificate.account), 0):
+                raise Refused("not_sponsor")
 
     def revoke(self, message: Message) -> None:
         bank = self._active_bank(message["signers"])
@@ -372,6 +424,8 @@ class Model:
         tokens = self._unspent(message)
         if any(owner != bank for owner, *_ in [*tokens, *message["outputs"]]):
             raise Refused("not_owner")
+        if any(valued.purpose is not None for valued in [*tokens, *message["outputs"]]):
+            raise Refused("purpose_mismatch")
         conserved(tokens, message["outputs"], message["amount"])
         self._spend(message)
         self._create(message, message["outputs"])
@@ -382,7 +436,7 @@ class Model:
         self._in_time(message)
         tokens = self._unspent(message)
         self._owners_signed(tokens, message)
-        if any(purpose is not None for *_, purpose in [*tokens, *message["outputs"]]):
+        if any(valued.purpose is not None for valued in [*tokens, *message["outputs"]]):
             raise Refused("purpose_mismatch")
         conserved(tokens, message["outputs"], message["amount"])
         _, owed = self.debts().get(message["purse"], (0, 0))
@@ -401,16 +455,94 @@ class Model:
         tokens = self._unspent(message)
         self._owners_signed(tokens, message)
         conserved(tokens, message["outputs"])
+        if message["request"] is not None:
+            self._as_requested(message)
         payers = {token.owner for token in tokens if token.purpose is not None}
-        made = message["outputs"]
-        if payers:
-            if len(payers) > 1:
-                raise Refused("purpose_mismatch")
-            payer = self.certificate_of(next(iter(payers)), "wallet")
-            made = self._marked(made, payers, payer.account, self._payee, self.time)
-        self._spend(message)
-        self._create(message, made)
+        if not payers:
+            self._spend(message)
+            self._create(message, message["outputs"])
+        else:
+            self._pay_marked(message, tokens, payers)
+        if message["request"] is not None:
+            self.requests.add(message["request"]["id"])
         return None
+
+    def _as_requested(self, message: Message) -> None:
+        """What is paid is what the payee asked for, and once; a part may be split off by a purpose's rule."""
+        request = message["request"]
+        paid = [output for output in message["outputs"] if output.owner not in message["signers"]]
+        others = [output for output in paid if output.owner != request["payee"]]
+        for output in others:
+            split = None if output.purpose is None else self.purposes[output.purpose]["split"]
+            if split is None or split[0] != self.account_of(output.owner):
+                raise Refused("wrong_payee")
+        if len(others) == len(paid):
+            raise Refused("wrong_payee")
+        if sum(output.amount for output in paid) != request["amount"]:
+            raise Refused("amount_mismatch")
+        if request["id"] in self.requests:
+            raise Refused("replayed")
+
+    def _pay_marked(self, message: Message, tokens: list[Output], payers: set[bytes]) -> None:
+        if len(payers) > 1:
+            raise Refused("purpose_mismatch")
+        key = next(iter(payers))
+        payer = self.certificate_of(key, "wallet").account
+        lines = message["request"]["lines"] if message["request"] else []
+        freed = self._freed(message["inputs"], tokens)
+
+        def facts(purpose: bytes, owner: bytes, amount: int, whole: int) -> Facts:
+            return self._facts(message["id"], payer, owner, amount, whole, self.time, lines, purpose)
+
+        made, answer, shares = self._marked(tokens, message["outputs"], payers, facts, self.time, freed)
+        if answer == WAITS:
+            self._hold(message, tokens, made, shares, payer, lines)
+        else:
+            self._spend(message)
+            self._create(message, made)
+        for (purpose, owner), amount in shares.items():
+            self._remember(purpose, payer, amount)
+            if answer != WAITS:
+                self.paid[message["id"], purpose, owner] = (payer, amount)
+
+    def _facts(
+        self,
+        payment: bytes,
+        payer: str,
+        owner: bytes,
+        amount: int,
+        whole: int,
+        time: int,
+        lines: list[tuple[str, int]],
+        purpose: bytes,
+    ) -> Facts:
+        """What the ledger knows of an online payment to a key."""
+        payee = self._payee(owner)
+        if not isinstance(payee, Certificate):
+            about = Facts(payer, payee["name"], None, None, None, amount, time, lines)
+        else:
+            about = Facts(payer, payee.account, payee.mcc, payee.kato, payee.tier, amount, time, lines)
+        about.online = True
+        about.whole = whole
+        about.earlier = self.spends.get((purpose, payer), [])
+        known = (payment, payer, about.payee)
+        about.stated = {(oracle, fact) for oracle, fact, subject in self.stated if subject in known}
+        return about
+
+    def _remember(self, purpose: bytes, payer: str, amount: int) -> None:
+        """For as long as the longest limit per period asks."""
+        days = longest_period(self.purposes[purpose]["condition"])
+        if days:
+            lately = [s for s in self.spends.get((purpose, payer), []) if s[0] > self.time - days * DAY_S]
+            self.spends[purpose, payer] = [*lately, [self.time, amount]]
+
+    def _came_back(self, purpose: bytes, payer: str, amount: int, until: int) -> None:
+        """So much less was spent, the latest first."""
+        for spend in reversed(self.spends.get((purpose, payer), [])):
+            if spend[0] <= until:
+                less = min(spend[1], amount)
+                spend[1] -= less
+                amount -= less
 
     def _payee(self, owner: bytes) -> Certificate | dict[str, Any]:
         return self._institution_of(owner) or self.certificates[self.current[owner]]
@@ -476,7 +608,9 @@ class Model:
         # marked money is made of free money, as if all outputs were free
         conserved(tokens, [output._replace(purpose=None) for output in message["outputs"]])
         self._spend(message)
-        self._create(message, message["outputs"])
+        left = purpose["mark"][1] if purpose["mark"][0] == "keeps_hops" else None
+        marked = [output if output.purpose is None else output._replace(left=left) for output in message["outputs"]]
+        self._create(message, marked)
 
     def _open(self, purpose: bytes, time: int) -> None:
         if time >= self.purposes[purpose]["expires"]:
@@ -484,31 +618,287 @@ class Model:
 
     def _marked(
         self,
+        tokens: Iterable[Output | Leaf],
         outputs: Iterable[Output],
         payers: set[bytes],
-        payer: str,
-        payee_of: Callable[[bytes], Certificate | dict[str, Any]],
+        facts: Callable[[bytes, bytes, int, int], Facts],
         time: int,
-    ) -> list[Output]:
-        """The outputs with the marks that they end up with, if every marked payment is allowed."""
-        outputs = list(outputs)
-        for output in outputs:
-            if output.purpose is not None:
-                self._open(output.purpose, time)
+        freed: set[bytes] = frozenset(),
+    ) -> tuple[list[Output], int, Counter[tuple[bytes, bytes]]]:
+        """The outputs with the marks that they end up with, the conditions' answer, and what was paid to whom."""
+        outputs, left = list(outputs), fewest_left(token for token in tokens if token.purpose not in freed)
+        for purpose in left:
+            self._open(purpose, time)
         shares = Counter()
         for output in outputs:
-            if output.purpose is not None and output.owner not in payers:
+            if output.purpose in left and output.owner not in payers:
                 shares[output.purpose, output.owner] += output.amount
-        for (purpose, owner), amount in shares.items():
-            payee = payee_of(owner)
-            if isinstance(payee, Certificate):
-                facts = Facts(payer, payee.account, payee.mcc, payee.kato, amount, time)
+        answers = [YES]
+        for purpose in {purpose for purpose, _ in shares}:
+            paid = {owner: amount for (of, owner), amount in shares.items() if of == purpose}
+            whole = sum(paid.values())
+            answers.append(self._ask(purpose, [facts(purpose, owner, amount, whole) for owner, amount in paid.items()]))
+        if min(answers) < WAITS:
+            raise Refused("purpose_refused")
+        made = []
+        for output in outputs:
+            if output.purpose not in left:
+                made.append(output._replace(purpose=None))
+            elif output.owner in payers:
+                made.append(output._replace(left=left[output.purpose]))
             else:
-                facts = Facts(payer, payee["name"], None, None, amount, time)
-            if allows(self.purposes[purpose]["condition"], facts) is not True:
-                raise Refused("purpose_refused")
-        # the only rule so far is `clears`: a qualified payee gets free money
-        return [o if o.owner in payers else o._replace(purpose=None) for o in outputs]
+                payee = facts(output.purpose, output.owner, 0, 0).payee
+                made.append(self._after(output, left[output.purpose], payee))
+        return made, min(answers), shares
+
+    def _ask(self, purpose: bytes, payments: list[Facts]) -> int:
+        """What a purpose says to the payments of one transfer, one for each payee."""
+        definition, answers = self.purposes[purpose], [YES]
+        split = definition["split"]
+        if split is not None:
+            to, parts, of = split
+            due = math.floor(Fraction(sum(payment.amount for payment in payments) * parts, of) + Fraction(1, 2))
+            if sum(payment.amount for payment in payments if payment.payee == to) != due:
+                answers.append(NO)
+            payments = [payment for payment in payments if payment.payee != to]
+        return min(answers + [allows(definition["condition"], payment) for payment in payments])
+
+    def _after(self, output: Output, left: int | None, payee: str) -> Output:
+        """What a payee gets."""
+        definition = self.purposes[output.purpose]
+        free = output._replace(purpose=None, left=None)
+        if definition["split"] is not None and definition["split"][0] == payee:
+            return free
+        match definition["mark"]:
+            case "clears":
+                return free
+            case ["keeps_hops", _]:
+                return output._replace(left=left - 1) if left > 1 else free
+            case "keeps" | ["until_evidence", _]:
+                return output
+        raise AssertionError(f"no such rule: {definition['mark']}")
+
+    # --- evidence ------------------------------------------------------------------------------
+
+    def attest(self, message: Message) -> None:
+        oracle = self._active("oracle", message["signers"])
+        if oracle["name"] != message["oracle"]:
+            raise Refused("role_refused")
+        self._not_done(message)
+        about = message["about"]
+        before = [fact for by, fact, subject in self.stated if (by, subject) == (oracle["name"], about)]
+        if message["fact"] in before:
+            raise Refused("replayed")
+        if len(before) >= MAX_FACTS:
+            raise Refused("too_large")
+        self.stated.add((oracle["name"], message["fact"], about))
+        self._once(message)
+        waiting = self.waiting.get(about)
+        if waiting is not None and not waiting.lapsed and self.time < waiting.until:
+            self._settle_if_complete(about, message)
+
+    def _lifted(self, name: bytes, token: Output | Leaf) -> bool:
+        """Whether evidence has freed a token: about the payment that paid it to its owner, or about the owner."""
+        rule = self.purposes[token.purpose]["mark"]
+        if rule[0] != "until_evidence":
+            return False
+        abouts: list[bytes | str] = [self.account_of(token.owner)]
+        if (name[:32], token.purpose, token.owner) in self.paid or self._paid_offline(
+            name[:32], token.purpose, token.owner
+        ):
+            abouts.append(name[:32])
+        return any(oracle == rule[1] and subject in abouts for oracle, _, subject in self.stated)
+
+    def _freed(self, names: Iterable[bytes], tokens: Iterable[Output | Leaf]) -> set[bytes]:
+        """The purposes of which these tokens hold nothing that is still bound."""
+        marked = [(name, token) for name, token in zip(names, tokens, strict=True) if token.purpose is not None]
+        bound = {token.purpose for name, token in marked if not self._lifted(name, token)}
+        return {token.purpose for _, token in marked} - bound
+
+    # --- payments that wait --------------------------------------------------------------------
+
+    def _hold(
+        self,
+        message: Message,
+        tokens: list[Output],
+        made: list[Output],
+        shares: Counter[tuple[bytes, bytes]],
+        payer: str,
+        lines: list[tuple[str, int]],
+    ) -> None:
+        """The value stands apart, nobody's; change is there at once."""
+        if len(message["signers"]) > 1:
+            raise Refused("purpose_mismatch")
+        if message["valid_until"] > self.time + MAX_WAITING_DAYS * DAY_S:
+            raise Refused("malformed")
+        signer = next(iter(message["signers"]))
+        self._spend(message)
+        held, left = [], fewest_left(tokens)
+        purposes = {purpose for purpose, _ in shares}
+        for index, (output, after) in enumerate(zip(message["outputs"], made, strict=True)):
+            name = outpoint(message["id"], index)
+            if output.owner == signer:
+                self.tokens[name] = after
+                continue
+            purpose = output.purpose if output.purpose in purposes else None
+            before = output._replace(purpose=purpose, left=left.get(purpose))
+            self.tokens[name] = before._replace(owner=message["id"])
+            held.append((index, before, after))
+        until = min([message["valid_until"], *(self.purposes[purpose]["expires"] for purpose in purposes)])
+        self.waiting[message["id"]] = Waiting(payer, signer, self.time, until, lines, held)
+
+    def _held(self, waiting: Waiting) -> Counter[tuple[bytes, bytes]]:
+        """(purpose, payee's key) -> tiyn."""
+        shares = Counter()
+        for _, before, _ in waiting.held:
+            if before.purpose is not None:
+                shares[before.purpose, before.owner] += before.amount
+        return shares
+
+    def _is_complete(self, payment: bytes) -> bool:
+        """Judged as of when it was made, by what is known now; that it was made is among what is remembered."""
+        waiting = self.waiting[payment]
+        asked: dict[bytes, list[Facts]] = {}
+        for (purpose, owner), amount in self._held(waiting).items():
+            try:
+                self._enrolled(owner)
+            except Refused:
+                return False
+            facts = self._facts(payment, waiting.payer, owner, amount, 0, waiting.entered, waiting.lines, purpose)
+            facts.approvals = waiting.approvals
+            asked.setdefault(purpose, []).append(facts)
+        return all(self._ask(purpose, payments) == YES for purpose, payments in asked.items())
+
+    def _settle_if_complete(self, payment: bytes, message: Message) -> bool:
+        if not self._is_complete(payment):
+            return False
+        waiting = self.waiting.pop(payment)
+        for index, _, after in waiting.held:
+            self._consume(outpoint(payment, index), message)
+            del self.tokens[outpoint(payment, index)]
+            self.tokens[outpoint(payment, SETTLED_FROM + index)] = after
+        for (purpose, owner), amount in self._held(waiting).items():
+            self.paid[payment, purpose, owner] = (waiting.payer, amount)
+        return True
+
+    def _lapse(self, payment: bytes, message: Message) -> None:
+        waiting = self.waiting[payment]
+        waiting.lapsed = True
+        for index, before, _ in waiting.held:
+            self._consume(outpoint(payment, index), message)
+            del self.tokens[outpoint(payment, index)]
+            self.tokens[outpoint(payment, RETURNED_FROM + index)] = before._replace(owner=waiting.signer)
+        for (purpose, _), amount in self._held(waiting).items():
+            self._came_back(purpose, waiting.payer, amount, waiting.entered)
+
+    def approve(self, message: Message) -> None:
+        if len(message["signers"]) != 1:
+            raise Refused("role_refused")
+        signer = next(iter(message["signers"]))
+        self._enrolled(signer)
+        if self.account_of(signer) != message["by"]:
+            raise Refused("role_refused")
+        self._not_done(message)
+        waiting = self.waiting.get(message["payment"])
+        if waiting is None:
+            raise Refused("not_owner")
+        if waiting.lapsed or self.time >= waiting.until:
+            raise Refused("expired")
+        asked = [self.purposes[purpose]["condition"] for purpose, _ in self._held(waiting)]
+        if not any(message["by"] in approvers(condition) for condition in asked):
+            raise Refused("role_refused")
+        if message["by"] in waiting.approvals:
+            raise Refused("replayed")
+        waiting.approvals.add(message["by"])
+        self._once(message)
+        self._settle_if_complete(message["payment"], message)
+
+    # --- refunds, recalls, allowances ----------------------------------------------------------
+
+    def _paid_offline(self, payment: bytes, purpose: bytes, payee: bytes) -> tuple[str, int] | None:
+        """Who paid a purse how much of a purpose in an offline payment that counts."""
+        for spend in self.evidence:
+            if spend["id"] == payment and spend.get("terms"):
+                to = self.certificates[spend["terms"]["payee"]].key
+                mine = [o.amount for o in spend["outputs"] if (o.owner, o.purpose) == (to, purpose) and to == payee]
+                return (self.certificates[spend["terms"]["payer"]].account, sum(mine)) if mine else None
+        return None
+
+    def refund(self, message: Message) -> None:
+        purpose = message["purpose"]
+        self._may_spend(message["signers"])
+        self._may_hold_online(message["outputs"])
+        self._in_time(message)
+        tokens = self._unspent(message)
+        self._owners_signed(tokens, message)
+        if purpose not in self.purposes:
+            raise Refused("purpose_refused")
+        self._open(purpose, self.time)
+        what = (message["payment"], purpose, message["payee"])
+        found = self.paid.get(what) or self._paid_offline(*what)
+        if found is None:
+            raise Refused("not_owner")
+        payer, paid = found
+        if {self.account_of(key) for key in message["signers"]} != {self.account_of(message["payee"])}:
+            raise Refused("not_owner")
+        back = [output for output in message["outputs"] if output.owner not in message["signers"]]
+        change = [output for output in message["outputs"] if output.owner in message["signers"]]
+        self._goes_back(back, payer, purpose)
+        if any(valued.purpose not in (None, purpose) for valued in [*tokens, *change]):
+            raise Refused("purpose_mismatch")
+        if sum(token.amount for token in tokens) != sum(output.amount for output in message["outputs"]):
+            raise Refused("amount_mismatch")
+        if sums(change)[None] > sums(tokens)[None] or sums(change)[purpose] > sums(tokens)[purpose]:
+            raise Refused("purpose_mismatch")
+        amount = sum(output.amount for output in back)
+        if self.refunded[what] + amount > paid:
+            raise Refused("amount_mismatch")
+        own, rule = fewest_left(tokens).get(purpose), self.purposes[purpose]["mark"]
+        left = min(rule[1], (own or 0) + 1) if rule[0] == "keeps_hops" else None
+        self.refunded[what] += amount
+        self._came_back(purpose, payer, amount, self.time)
+        self._spend(message)
+        marked = [o if o.purpose is None else o._replace(left=own if o in change else left) for o in message["outputs"]]
+        self._create(message, marked)
+
+    def _goes_back(self, back: list[Output], payer: str, purpose: bytes) -> None:
+        if not back:
+            raise Refused("amount_mismatch")
+        for output in back:
+            if self._enrolled(output.owner) != "wallet":
+                raise Refused("role_refused")
+            if self.account_of(output.owner) != payer:
+                raise Refused("wrong_payee")
+            if output.purpose != purpose:
+                raise Refused("purpose_mismatch")
+
+    def recall(self, message: Message) -> None:
+        purpose = self.purposes.get(message["purpose"])
+        if purpose is None:
+            raise Refused("purpose_refused")
+        if message["signers"] != {purpose["sponsor"], self.root}:
+            raise Refused("role_refused")
+        self._enrolled(purpose["sponsor"])
+        self._not_done(message)
+        tokens = self._unspent({"inputs": message["outpoints"]})
+        if any(token.purpose != message["purpose"] for token in tokens):
+            raise Refused("purpose_mismatch")
+        if any(token.owner in self.waiting for token in tokens):
+            raise Refused("role_refused")
+        self._once(message)
+        self._spend(message | {"inputs": message["outpoints"]})
+        self._create(message, [Output(purpose["return_to"], token.amount, None) for token in tokens])
+
+    def allow(self, message: Message) -> None:
+        purpose = self.purposes.get(message["purpose"])
+        if purpose is None:
+            raise Refused("purpose_refused")
+        if message["signers"] != {purpose["sponsor"]}:
+            raise Refused("not_sponsor")
+        self._enrolled(purpose["sponsor"])
+        self._not_done(message)
+        self._once(message)
+        self.allowed[message["purpose"], message["account"]] = message["amount"]
 
     # --- offline: load, unload, evidence -------------------------------------------------------
 
@@ -527,8 +917,9 @@ class Model:
         if held + sum(o.amount for o in message["outputs"] if o.owner == purse.key) > purse.limits[0]:
             raise Refused("limit_holding")
         self._purposes_open(message, purse.key)
+        freed = self._freed(message["inputs"], tokens)
         self._spend(message)
-        self._make(message, purse.key)
+        self._make(message, tokens, purse.key, freed)
 
     def unload(self, message: Message) -> None:
         if len(message["signers"]) != 1:
@@ -547,8 +938,9 @@ class Model:
             raise Refused("wrong_payee")
         conserved(leaves, message["outputs"])
         self._purposes_open(message, purse.key)
+        freed = self._freed(message["inputs"], leaves)
         self._enter(message, [])
-        self._make(message, purse.key)
+        self._make(message, leaves, purse.key, freed)
 
     def _loadable(self, message: Message) -> Certificate:
         """The one purse that the outputs name; it and its bank must be in order."""
@@ -572,10 +964,14 @@ class Model:
             if output.owner == purse and output.purpose is not None:
                 self._open(output.purpose, self.time)
 
-    def _make(self, message: Message, purse: bytes) -> None:
-        """Outputs to the purse are offline with fresh deadlines, all others online."""
-        for index, output in enumerate(message["outputs"]):
+    def _make(self, message: Message, tokens: Iterable[Output | Leaf], purse: bytes, freed: set[bytes]) -> None:
+        """Outputs to the purse are offline with fresh deadlines, all others online; what evidence freed is free."""
+        left = fewest_left(tokens)
+        for index, stated in enumerate(message["outputs"]):
             name = outpoint(message["id"], index)
+            output = stated._replace(left=left.get(stated.purpose))
+            if stated.purpose in freed:
+                output = stated._replace(purpose=None)
             if output.owner != purse:
                 self.tokens[name] = output
                 continue
@@ -583,7 +979,7 @@ class Model:
             if output.purpose is not None:
                 spend_until = min(spend_until, self.purposes[output.purpose]["expires"] - 1)
             final_at = self.time + self.policy["final_days"] * DAY_S
-            self.loads[name] = Leaf(*output, spend_until, final_at, 0)
+            self.loads[name] = Leaf(*output[:3], spend_until, final_at, 0, left=output.left)
 
     def _known_leaf(self, name: bytes) -> Leaf:
         leaf = self.outputs().get(name)
@@ -686,9 +1082,17 @@ class Model:
         conserved(leaves, part["outputs"])
         hop = max(leaf.hops for leaf in leaves) + 1
         self._within_limits(part, payer, payee, hop)
-        made = self._marked(part["outputs"], {payer.key}, payer.account, lambda _: payee, time)
+
+        def facts(purpose: bytes, owner: bytes, amount: int, whole: int) -> Facts:
+            about = Facts(payer.account, payee.account, payee.mcc, payee.kato, payee.tier, amount, time, part["lines"])
+            about.allowance = dict(payer.allowances).get(purpose)
+            return about
+
+        made, _, _ = self._marked(leaves, part["outputs"], {payer.key}, facts, time)
         final_at = min(leaf.final_at for leaf in leaves)
-        return [Leaf(*o, spend_until, final_at, hop if o.owner == payee.key else hop - 1) for o in made]
+        return [
+            Leaf(*o[:3], spend_until, final_at, hop if o.owner == payee.key else hop - 1, left=o.left) for o in made
+        ]
 
     def _parties_in_order(self, terms: dict[str, Any], payer: Certificate, payee: Certificate) -> None:
         if not payer.is_purse:
@@ -716,32 +1120,59 @@ class Model:
     # --- what falls due ------------------------------------------------------------------------
 
     def sweep(self, message: Message) -> None:
-        due = {name for _, name in self.due(self.time)}
-        if any(name not in due for name in message["outpoints"]):
-            raise Refused("role_refused")
         for index, name in enumerate(message["outpoints"]):
             made = outpoint(message["id"], index)
-            self._consume(name, message)
             if name in self.tokens:
-                token = self.tokens.pop(name)
-                self.tokens[made] = Output(self.purposes[token.purpose]["return_to"], token.amount, None)
+                self._sweep_token(name, made, message)
                 continue
-            leaf = self.outputs()[name]
-            self.finals.append((name, self.time))
+            leaf = self.live().get(name)
+            if leaf is None or self.time < leaf.final_at:
+                raise Refused("role_refused")
+            self._consume(name, message)
             returned = leaf.amount - self._kept()[name]
+            self.finals.append((name, self.time))
             if returned:
                 online = self.certificates[self.current[leaf.owner]].online
-                self.tokens[made] = Output(online, returned, leaf.purpose)
+                self.tokens[made] = Output(online, returned, leaf.purpose, leaf.left)
+
+    def _sweep_token(self, name: bytes, made: bytes, message: Message) -> None:
+        token = self.tokens[name]
+        if token.owner in self.waiting:
+            if self.time >= self.waiting[token.owner].until:
+                self._lapse(token.owner, message)
+            elif not self._settle_if_complete(token.owner, message):
+                raise Refused("role_refused")
+            return
+        if token.purpose is not None and self._lifted(name, token):
+            owner = token.owner
+        elif token.purpose is not None and self.time >= self.purposes[token.purpose]["expires"]:
+            owner = self.purposes[token.purpose]["return_to"]
+        else:
+            raise Refused("role_refused")
+        self._consume(name, message)
+        del self.tokens[name]
+        self.tokens[made] = Output(owner, token.amount, None)
 
     def due(self, until: int) -> list[tuple[int, bytes]]:
-        """(due time, outpoint) of all that may be swept at this time."""
-        leaves = [(leaf.final_at, name) for name, leaf in self.live().items() if leaf.final_at <= until]
-        marked = [
-            (self.purposes[token.purpose]["expires"], name)
-            for name, token in self.tokens.items()
-            if token.purpose is not None and self.purposes[token.purpose]["expires"] <= until
-        ]
-        return sorted(leaves + marked)
+        """(due time, outpoint) of all that may be swept at this time; what evidence brought about is due at once."""
+        found = [(leaf.final_at, name) for name, leaf in self.live().items() if leaf.final_at <= until]
+        for name, token in self.tokens.items():
+            if token.purpose is None or token.owner in self.waiting:
+                continue
+            expires = self.purposes[token.purpose]["expires"]
+            if self._lifted(name, token):
+                found.append((self.last, name))
+            elif expires <= until:
+                found.append((expires, name))
+        for payment, waiting in self.waiting.items():
+            if waiting.lapsed:
+                continue
+            name = outpoint(payment, waiting.held[0][0])
+            if self.last < waiting.until and self._is_complete(payment):
+                found.append((self.last, name))
+            elif waiting.until <= until:
+                found.append((waiting.until, name))
+        return sorted(found)
 
     # --- what follows from E -------------------------------------------------------------------
 
@@ -880,32 +1311,19 @@ def conserved(inputs: Iterable[Output | Leaf], outputs: Iterable[Output], leavin
         raise Refused("purpose_mismatch")
 
 
-def allows(condition: list[Any], facts: Facts) -> bool | None:
-    """Whether a condition holds; None if it asks for an attribute that the payee's certificate does not state.
+def sums(valued: Iterable[Output]) -> Counter[bytes | None]:
+    """Purpose -> tiyn."""
+    total = Counter()
+    for one in valued:
+        total[one.purpose] += one.amount
+    return total
 
-    That is false wherever it stands, under ``not`` as well: three-valued logic, where only True allows.
-    """
-    name, argument = condition
-    match name:
-        case "all":
-            answers = [allows(inner, facts) for inner in argument]
-            return False if False in answers else None if None in answers else True
-        case "any":
-            answers = [allows(inner, facts) for inner in argument]
-            return True if True in answers else None if None in answers else False
-        case "not":
-            answer = allows(argument, facts)
-            return None if answer is None else not answer
-        case "payee":
-            return facts.payee in argument
-        case "payee_mcc":
-            return None if facts.mcc is None else facts.mcc in argument
-        case "payee_kato":
-            return None if facts.kato is None else any(facts.kato.startswith(prefix) for prefix in argument)
-        case "per_payment":
-            return facts.amount <= argument
-        case "after":
-            return facts.time >= argument
-        case "before":
-            return facts.time < argument
-    raise AssertionError(f"no such condition: {name}")
+
+def fewest_left(tokens: Iterable[Output | Leaf]) -> dict[bytes, int | None]:
+    """Marked purpose -> how many payments its mark lasts when these are merged."""
+    found: dict[bytes, int | None] = {}
+    for token in tokens:
+        if token.purpose is not None:
+            lasts = [left for left in (found.get(token.purpose), token.left) if left is not None]
+            found[token.purpose] = min(lasts, default=None)
+    return found

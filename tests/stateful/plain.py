@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from cbdc.errors import BadSignature
-from cbdc.formats import certificates, x509
+from cbdc.formats import certificates, requests, x509
 from cbdc.formats.tokens import Output
 from cbdc.messages import bodies
-from cbdc.messages.message import Message, decode
+from cbdc.messages.message import Body, Message, decode
 from cbdc.policy import Policy
 from cbdc.purposes.definition import Definition
 from tests.stateful import model
@@ -49,20 +49,36 @@ def _facts(message: Message, network: bytes) -> dict[str, Any]:
             return {"kind": "reconcile", "parts": [_message(part, network) for part in message.parts]}
         case bodies.Sweep() as sweep:
             return {"kind": "sweep", "outpoints": sweep.outpoints}
+        case bodies.Spend() as spend:
+            return _spend(spend, network)
+    return _about_purposes(message.body)
+
+
+def _about_purposes(body: Body) -> dict[str, Any]:
+    match body:
+        case bodies.Approve() as approve:
+            return {"kind": "approve", "payment": approve.payment, "by": approve.by}
+        case bodies.Attest() as attest:
+            return {"kind": "attest", "oracle": attest.oracle, "fact": attest.fact, "about": attest.about}
+        case bodies.Allow() as allow:
+            common = {"kind": "allow", "purpose": allow.purpose}
+            return common | {"account": allow.account, "amount": allow.amount_tiyn}
+        case bodies.Recall() as recall:
+            return {"kind": "recall", "purpose": recall.purpose, "outpoints": recall.outpoints}
         case Definition() as definition:
             return {
                 "kind": "define",
                 "sponsor": definition.sponsor,
                 "return_to": definition.return_to,
                 "condition": definition.condition.to_cbor(),
+                "mark": definition.mark.to_cbor(),
+                "split": definition.split.to_cbor() if definition.split else None,
                 "expires": definition.expires_s,
             }
-        case bodies.Spend() as spend:
-            return _spend(spend)
-    raise AssertionError(f"no such body: {message.body}")
+    raise AssertionError(f"no such body: {body}")
 
 
-def _spend(spend: bodies.Spend) -> dict[str, Any]:
+def _spend(spend: bodies.Spend, network: bytes) -> dict[str, Any]:
     common = {
         "kind": type(spend).__name__.lower(),
         "inputs": spend.inputs,
@@ -71,15 +87,26 @@ def _spend(spend: bodies.Spend) -> dict[str, Any]:
     }
     match spend:
         case bodies.Transfer():
-            return common | {"terms": _terms(spend.terms)}
+            lines = [(line.category, line.amount_tiyn) for line in spend.lines]
+            return common | {"terms": _terms(spend.terms), "lines": lines, "request": _request(spend, network)}
         case bodies.Redeem() | bodies.Reserve():
             return common | {"amount": spend.amount_tiyn}
         case bodies.Repay():
             return common | {"purse": spend.purse, "amount": spend.amount_tiyn}
         case bodies.Grant():
             return common | {"purpose": spend.purpose}
+        case bodies.Refund():
+            return common | {"payment": spend.payment, "purpose": spend.purpose, "payee": spend.payee}
         case _:
             return common
+
+
+def _request(transfer: bodies.Transfer, network: bytes) -> dict[str, Any] | None:
+    if transfer.request is None:
+        return None
+    request = requests.read(transfer.request, network)
+    lines = [(line.category, line.amount_tiyn) for line in request.lines]
+    return {"id": request.id, "payee": request.payee, "amount": request.amount_tiyn, "lines": lines}
 
 
 def _terms(terms: bodies.OfflineTerms | None) -> dict[str, Any] | None:
@@ -141,4 +168,6 @@ def certificate(found: certificates.Certificate) -> model.Certificate:
         kato=merchant.kato if merchant else None,
         limits=(limits.holding_tiyn, limits.payment_tiyn, limits.spends, limits.hops) if limits else None,
         online=found.online_key,
+        tier=found.tier,
+        allowances=limits.allowances if limits else (),
     )

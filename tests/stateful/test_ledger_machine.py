@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import precondition, rule
+from hypothesis.stateful import initialize, precondition, rule
 
 from cbdc.errors import TengeError
 from cbdc.formats import certificates, x509
@@ -17,8 +19,9 @@ from cbdc.messages import bodies
 from cbdc.messages.message import build
 from cbdc.policy import DAY_S, Policy
 from cbdc.service.founding import Governor
-from tests.stateful.economy import ANSWER_S, CANTEEN, STRANGER, Data, Economy
+from tests.stateful.economy import ANSWER_S, CANTEEN, CONSENT, GENEROUS, STRANGER, Data, Economy
 from tests.stateful.plain import plain
+from tests.stateful.programmes import Programmes
 from tests.support import LATER_S, seed
 
 
@@ -171,8 +174,8 @@ class OfflineMachine(Economy):
             self.do(Kind.SWEEP, bodies.Sweep(tuple(due)))
 
 
-class LedgerMachine(OfflineMachine):
-    """Everything that happens offline, and every other kind of entry."""
+class LedgerMachine(OfflineMachine, Programmes):
+    """Everything that happens offline, special-purpose money, and every other kind of entry."""
 
     # --- institutions and customers -------------------------------------------------------------
 
@@ -253,7 +256,13 @@ class LedgerMachine(OfflineMachine):
         person = self.person(data)
         before = certificates.unverified(person.purse_cwt, self.network)[0]
         self.now_s += self.now_s == before.issued_s
-        known = {"holder": before.holder, "merchant": before.merchant, "limits": before.limits}
+        limits = before.limits
+        allowed = {of: tiyn for (of, account), tiyn in self.model.allowed.items() if account == before.account}
+        if allowed and data.draw(st.booleans()):
+            purpose = self.pick(data, allowed)
+            more = self.fault(data, "more than allowed") != ""
+            limits = replace(limits, allowances=((purpose, allowed[purpose] + more),))
+        known = {"holder": before.holder, "merchant": before.merchant, "limits": limits, "tier": before.tier}
         fresh = self.certify(person.name, person.bank, **known)
         if self.do(Kind.ENROL, bodies.Enrol((fresh.wallet_cwt, fresh.purse_cwt)), self.banks[person.bank]):
             self.replaced.append(person)
@@ -279,10 +288,12 @@ class LedgerMachine(OfflineMachine):
         fault = self.fault(data, "amount", "foreign input", "foreign change", "late", "by a person", "signers")
         bank = self.pick(data, rich)
         inputs = self.pick_some(data, self.tokens_of(bank.public))
-        total = sum(self.model.tokens[name].amount for name in inputs)
+        per_purpose = self.sums(self.model.tokens[name] for name in inputs)
+        total = per_purpose.pop(None, 1)
         amount = data.draw(st.integers(1, total))
         change_to = STRANGER if fault == "foreign change" else bank
         change = tuple(Output(change_to.public, part, None) for part in self.divide(data, total - amount) if part)
+        change += tuple(Output(bank.public, marked, purpose) for purpose, marked in per_purpose.items())
         if fault == "foreign input":
             inputs.append(self.pick(data, self.model.tokens))
             inputs = list(dict.fromkeys(inputs))
@@ -297,8 +308,9 @@ class LedgerMachine(OfflineMachine):
         """Somebody pays a purse's debt: all of it, a part, or with one thing wrong."""
         fault = self.fault(data, "too much", "no debt", "unsigned", "amount", "late", "marked")
         debts = {purse: debt for purse, (_, debt) in self.model.debts().items() if debt}
-        free = [name for name, token in self.model.tokens.items() if token.purpose is None]
-        names = list(self.model.tokens) if fault == "marked" else free
+        owned = {name: token for name, token in self.model.tokens.items() if token.owner in self.keys()}
+        free = [name for name, token in owned.items() if token.purpose is None]
+        names = list(owned) if fault == "marked" else free
         if not debts or not names:
             return
         purse = STRANGER.public if fault == "no debt" else self.pick(data, debts)
@@ -391,59 +403,44 @@ class LedgerMachine(OfflineMachine):
         assert isinstance(error, TengeError)
         assert error.code == "bad_signature"
 
-    # --- special-purpose money ------------------------------------------------------------------
 
-    @precondition(lambda self: len(self.model.purposes) < 4)
-    @rule(data=st.data())
-    def define(self, data: Data) -> None:
-        fault = self.fault(data, "expired", "signer", "no sponsor", "return to purse", "return to nobody")
-        sponsor = self.person(data) if fault == "no sponsor" else self.people["akimat"]
-        return_to = {"return to purse": sponsor.purse, "return to nobody": STRANGER}.get(fault, sponsor.key)
-        days = 0 if fault == "expired" else data.draw(st.sampled_from([1, 5, 30]))
-        body = self.definition(data, sponsor.key.public, return_to.public, self.now_s + days * DAY_S)
-        self.do(Kind.PURPOSE, body, STRANGER if fault == "signer" else sponsor.key)
+class PurposeMachine(Programmes):
+    """Special-purpose money above all: several programmes, marks that travel online and off, payments that wait."""
 
-    @rule(data=st.data())
-    def grant(self, data: Data) -> None:
-        fault = self.fault(data, "purpose", "not sponsor", "amount", "marked input", "free gift", "late", "to a purse")
-        owner = self.person(data).key if fault == "not sponsor" else self.people["akimat"].key
-        own = self.tokens_of(owner.public, free=fault != "marked input")
-        if not own:
-            return
-        inputs = self.pick_some(data, own)
-        total = sum(self.model.tokens[name].amount for name in inputs)
-        purpose = seed("nothing") if fault == "purpose" else self.pick(data, self.model.purposes)
-        people = [person.purse if fault == "to a purse" else person.key for person in self.people.values()]
-        granted, *change = self.divide(data, total)
-        outputs = [Output(self.pick(data, people).public, granted + (fault == "amount"), purpose)]
-        outputs += [Output(owner.public, part, None) for part in change]
-        if fault == "free gift":
-            outputs[-1] = Output(self.pick(data, people).public, outputs[-1].amount_tiyn, None)
-        body = bodies.Grant(tuple(inputs), tuple(outputs), self.valid_until(fault), purpose)
-        self.do(Kind.GRANT, body, owner)
+    pay_offline = OfflineMachine.pay_offline
+    reconcile = OfflineMachine.reconcile
+    unload = OfflineMachine.unload
+    sweep = OfflineMachine.sweep
+    sweep_all = OfflineMachine.sweep_all
 
-    # --- purses ---------------------------------------------------------------------------------
+    @rule(seconds=st.sampled_from([1, 3600, DAY_S, 4 * DAY_S]))
+    def some_time_passes(self, seconds: int) -> None:
+        self.now_s += seconds
 
-    @rule(data=st.data())
-    def load(self, data: Data) -> None:
-        fault = self.fault(data, "amount", "two purses", "no purse", "third party", "another's purse", "late")
-        rich = [person for person in self.people.values() if self.tokens_of(person.key.public)]
-        if not rich:
-            return
-        person = self.pick(data, rich)
-        inputs = self.pick_some(data, self.tokens_of(person.key.public))
-        purse = self.person(data).purse if fault == "another's purse" else person.purse
-        owners = [purse.public, purse.public, person.key.public]
-        owners += {"two purses": list(self.purses()), "third party": list(self.keys())}.get(fault, [])
-        outputs = self.outputs(data, inputs, owners)
-        if fault == "no purse":
-            outputs = tuple(Output(person.key.public, o.amount_tiyn, o.purpose) for o in outputs)
-        if fault == "amount":
-            outputs += (Output(purse.public, 1, None),)
-        self.do(Kind.LOAD, bodies.Load(tuple(inputs), outputs, self.valid_until(fault)), person.key)
+    @initialize(data=st.data())
+    def found(self, data: Data) -> None:
+        super().found(data)
+        for conditions in (GENEROUS, CONSENT):
+            self.start_another(data, data.draw(conditions))
+
+    def start_another(self, data: Data, condition: object) -> None:
+        """A programme of which three people hold tokens online."""
+        sponsor = self.people["akimat"]
+        self.give(sponsor, 600_00)
+        name = self.tokens_of(sponsor.key.public, free=True)[-1]
+        total = self.model.tokens[name].amount
+        body = self.definition(data, sponsor.key.public, sponsor.key.public, self.now_s + 30 * DAY_S, condition)
+        purpose = self.do(Kind.PURPOSE, body, sponsor.key)
+        owners = [self.people[name].key.public for name in ("aigul", "bolat", "canteen")]
+        outputs = [Output(owner, total // 3, purpose) for owner in owners]
+        outputs += [Output(sponsor.key.public, total % 3, None)] if total % 3 else []
+        body = bodies.Grant((name,), tuple(outputs), self.valid_until(""), purpose)
+        self.do(Kind.GRANT, body, sponsor.key)
 
 
 OfflineMachine.TestCase.settings = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 LedgerMachine.TestCase.settings = OfflineMachine.TestCase.settings
 TestOfflineMachine = OfflineMachine.TestCase
 TestLedgerMachine = LedgerMachine.TestCase
+PurposeMachine.TestCase.settings = OfflineMachine.TestCase.settings
+TestPurposeMachine = PurposeMachine.TestCase

@@ -24,12 +24,14 @@ import base45
 
 from cbdc import amounts
 from cbdc.errors import TengeError
-from cbdc.formats import cbor, cose
+from cbdc.formats import cbor, cose, requests
+from cbdc.formats.hashing import tagged
 from cbdc.formats.kinds import Kind
-from cbdc.limits import MAX_AMOUNT_TIYN
+from cbdc.formats.tokens import outpoint
+from cbdc.limits import MAX_AMOUNT_TIYN, MAX_CBOR_DEPTH
 from cbdc.log import checkpoint, entries, merkle
 from cbdc.messages.message import message_id
-from cbdc.state.records import BankReserve, Supply, Table, Token
+from cbdc.state.records import Allowance, BankReserve, Facts, Paid, Record, Spent, Supply, Table, Token, Waiting
 from cbdc.state.root import LatticeHash, element, root_of
 from tests.vectors import samples
 from tests.vectors.samples import KEYS, NETWORK, SEEDS
@@ -82,6 +84,7 @@ def vectors() -> dict[str, Vector]:
         "cose": cose_vectors(),
         "certificate": certificate_vectors(),
         **{f"message-{name}": message_vector(sample) for name, sample in samples.messages().items()},
+        "request": request_vector(),
         "load-certificate": load_certificate_vectors(),
         "sync-certificate": sync_certificate_vector(),
         "trust-list": trust_list_vector(),
@@ -168,7 +171,16 @@ def cbor_vectors() -> Vector:
         "ff",
         "0000",
     ]
-    wrong += ["81" * 13 + "00", "1c", "", "d9d9f701", "9b7fffffffffffffff", "fb3ff0000000000000", "f800", "61ff"]
+    wrong += [
+        "81" * (MAX_CBOR_DEPTH + 1) + "00",
+        "1c",
+        "",
+        "d9d9f701",
+        "9b7fffffffffffffff",
+        "fb3ff0000000000000",
+        "f800",
+        "61ff",
+    ]
     return {
         "valid": [{"value": shown(value), "bytes": cbor.encode(value).hex()} for value in values],
         "invalid": refusals(map(bytes.fromhex, wrong), cbor.decode, bytes.hex),
@@ -211,18 +223,23 @@ def cose_vectors() -> Vector:
 def certificate_vectors() -> Vector:
     found = {}
     for name, is_purse in (("aigul", False), ("aigul", True), ("canteen", False)):
-        raw = samples.certificate(name, is_purse=is_purse)
-        payload = cbor.decode(raw)[2]
-        found[f"{name} {'purse' if is_purse else 'wallet'}"] = {
-            "network": NETWORK.hex(),
-            "bank": signer("altyn"),
-            "holder": signer(f"{name} {'purse' if is_purse else 'online'}"),
-            "claims": shown(cbor.decode(payload)),
-            "payload": payload.hex(),
-            "id": samples.open_certificate(raw).hex(),
-            "certificate": raw.hex(),
-        }
-    return found
+        of = f"{name} {'purse' if is_purse else 'wallet'}"
+        holder = f"{name} {'purse' if is_purse else 'online'}"
+        found[of] = certificate_vector(samples.certificate(name, is_purse=is_purse), holder)
+    return found | {"aigul purse with allowances": certificate_vector(samples.allowed_certificate(), "aigul purse")}
+
+
+def certificate_vector(raw: bytes, holder: str) -> Vector:
+    payload = cbor.decode(raw)[2]
+    return {
+        "network": NETWORK.hex(),
+        "bank": signer("altyn"),
+        "holder": signer(holder),
+        "claims": shown(cbor.decode(payload)),
+        "payload": payload.hex(),
+        "id": samples.open_certificate(raw).hex(),
+        "certificate": raw.hex(),
+    }
 
 
 # --- messages ----------------------------------------------------------------------------------
@@ -253,10 +270,16 @@ def sign1_vector(raw: bytes, name: str) -> Vector:
     }
 
 
+def request_vector() -> Vector:
+    raw = samples.request()
+    return sign1_vector(raw, "canteen online") | {"id": requests.read(raw, NETWORK).id.hex()}
+
+
 def load_certificate_vectors() -> Vector:
     return {
         "free": sign1_vector(samples.load_certificate(), "operator"),
         "marked": sign1_vector(samples.load_certificate(samples.PURPOSE), "operator"),
+        "counted": sign1_vector(samples.load_certificate(samples.PURPOSE, 2), "operator"),
     }
 
 
@@ -329,6 +352,7 @@ def state_root_vectors() -> Vector:
         ((Table.OFFLINE, samples.OTHER_TOKEN), samples.offline_token()),
         ((Table.RESERVE, b"altyn"), BankReserve(500_00, 200_00, 50_00)),
         ((Table.SUPPLY, b""), Supply(1000_00, 0, 400_00, 250_00, 350_00)),
+        *purpose_records(),
     ]
     total, found = LatticeHash(), []
     for key, record in records:
@@ -352,6 +376,25 @@ def state_root_vectors() -> Vector:
         "root_without_the_first": total.root().hex(),
         "sum_without_the_first": total.to_bytes().hex(),
     }
+
+
+def purpose_records() -> list[tuple[tuple[Table, bytes], Record]]:
+    """What the ledger remembers of special-purpose money."""
+    aigul, canteen = KEYS["aigul online"].public, KEYS["canteen online"].public
+    payment, purpose, account = samples.seed("some payment"), samples.PURPOSE, b"altyn/aigul"
+    lines = [[line.category, line.amount_tiyn] for line in samples.LINES]
+    held = [[0, canteen, 40_00, purpose, 3, True, 2]]
+    entered_s, until_s = samples.NOW_S, samples.LATER_S
+    waiting = Waiting("altyn/aigul", aigul, entered_s, until_s, ["altyn/auditor"], lines, held, lapsed=False)
+    return [
+        ((Table.TOKEN, outpoint(payment, 1)), Token(aigul, 60_00, purpose, 3)),
+        ((Table.OFFLINE, outpoint(payment, 2)), samples.offline_token(purpose, 2)),
+        ((Table.WAITING, payment), waiting),
+        ((Table.SPENT, purpose + account), Spent([[samples.NOW_S, 40_00], [samples.NOW_S + 60, 5_00]])),
+        ((Table.FACT, tagged("fact", cbor.encode(["registry", payment]))), Facts(["accepted", "delivered"])),
+        ((Table.PAID, payment + purpose + canteen), Paid(aigul, 40_00, 15_00, 3)),
+        ((Table.ALLOWANCE, purpose + account), Allowance(20_00)),
+    ]
 
 
 if __name__ == "__main__":

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 
-from cbdc.errors import Malformed
-from cbdc.formats import certificates, x509
+from cbdc.errors import BadSignature, Malformed
+from cbdc.formats import cbor, certificates, requests, x509
 from cbdc.formats.certificates import Certificate, Holder, Merchant, PurseLimits
 from cbdc.formats.ed25519 import SigningKey
 from cbdc.formats.kinds import Kind
+from cbdc.formats.lines import Line
 from cbdc.formats.tokens import Output, outpoint
 from cbdc.log import checkpoint, entries, merkle
 from cbdc.log.checkpoint import Checkpoint
@@ -22,13 +23,15 @@ from cbdc.messages.message import Body, build, decode, verify
 from cbdc.offline.documents import LoadCertificate, SyncCertificate, TrustList
 from cbdc.policy import DAY_S, Policy
 from cbdc.purposes import conditions
-from cbdc.purposes.definition import Definition, MarkRule
+from cbdc.purposes.definition import Definition
+from cbdc.purposes.rules import Clears, Keeps, KeepsHops, MarkRule, Split, UntilEvidence
 from cbdc.service.founding import Governor
 from cbdc.state.records import OfflineToken
 
 NOW_S = 1_788_000_000
 LATER_S = NOW_S + 365 * DAY_S
 NAMES = ("governor", "operator", "altyn", "aigul online", "aigul purse", "canteen online", "canteen purse", "akimat")
+NAMES += ("registry", "auditor")
 NETWORK_NAME = "vectors"
 ORIGIN = checkpoint.origin_of(NETWORK_NAME)
 
@@ -48,6 +51,7 @@ OTHER_TOKEN = outpoint(seed("some message"), 258)
 PURPOSE = seed("some purpose")
 LIMITS = PurseLimits(100_000_00, 20_000_00, 10, 5)
 CANTEEN = Merchant("180540000011", "5812", "750000000")
+LINES = (Line("bread", 15_00), Line("чай", 25_00))
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,13 @@ def certificate(name: str, *, is_purse: bool) -> bytes:
     return certificates.issue(KEYS["altyn"], NETWORK, **claims)
 
 
+def allowed_certificate() -> bytes:
+    """Aigul's purse certificate with allowances in two purposes."""
+    allowances = tuple(sorted([(PURPOSE, 20_00), (seed("another purpose"), 5_00)]))
+    claims = purse_claims("aigul") | {"limits": replace(LIMITS, allowances=allowances)}
+    return certificates.issue(KEYS["altyn"], NETWORK, **claims)
+
+
 def purse(name: str) -> Certificate:
     return certificates.unverified(certificate(name, is_purse=True), NETWORK)[0]
 
@@ -107,7 +118,7 @@ def purse(name: str) -> Certificate:
 # --- messages for the ledger -------------------------------------------------------------------
 
 
-def offline_payment(salt: str = "") -> Sample:
+def offline_payment(salt: str = "", lines: tuple[Line, ...] = ()) -> Sample:
     """Aigul's purse pays the canteen 40.00 of 100.00."""
     outputs = (
         Output(KEYS["canteen purse"].public, 40_00, None),
@@ -123,24 +134,67 @@ def offline_payment(salt: str = "") -> Sample:
         trust_list_s=NOW_S - 3600,
         ledger_time_s=NOW_S,
     )
-    return Sample(Kind.TRANSFER, bodies.Transfer((TOKEN,), outputs, LATER_S, None, terms), ("aigul purse",))
+    body = bodies.Transfer((TOKEN,), outputs, LATER_S, None, terms, lines)
+    return Sample(Kind.TRANSFER, body, ("aigul purse",))
 
 
-def definition() -> Definition:
-    condition = conditions.from_cbor(
-        [
-            "all",
-            [
-                ["not", ["payee", ["altyn/kiosk"]]],
-                ["payee_mcc", ["5812", "5814"]],
-                ["payee_kato", ["75"]],
-                ["per_payment", 1500_00],
-            ],
-        ]
-    )
+def request() -> bytes:
+    """The canteen asks for 40.00, and says what for."""
+    return requests.sign(KEYS["canteen online"], NETWORK, 40_00, LINES, NONCE)
+
+
+def requested_payment() -> Sample:
+    """Aigul pays online what the canteen asked for."""
+    outputs = (Output(KEYS["canteen online"].public, 40_00, PURPOSE),)
+    body = bodies.Transfer((TOKEN,), outputs, LATER_S, None, None, LINES, request())
+    return Sample(Kind.TRANSFER, body, ("aigul online",))
+
+
+WHERE = [
+    "all",
+    [
+        ["not", ["payee", ["altyn/kiosk"]]],
+        ["payee_mcc", ["5812", "5814"]],
+        ["payee_kato", ["75"]],
+        ["per_payment", 1500_00],
+    ],
+]
+WHO_AND_WHEN = [
+    "all",
+    [
+        ["after", NOW_S],
+        ["hours", [[0, 1, 2, 3, 4], 480, 1080]],
+        ["payer", ["altyn/aigul"]],
+        ["before", LATER_S],
+        ["payee_tier", [1, 2]],
+    ],
+]
+CONSENT = [
+    "any",
+    [
+        ["approval", [["altyn/auditor", "inspectorate"], 2]],
+        ["evidence", ["registry", "delivered"]],
+    ],
+]
+BASKET = ["all", [["items", ["bread", "чай"]], ["per_period", [50_000_00, 30]]]]
+
+
+def definition(condition: cbor.Value = None, mark: MarkRule | None = None, split: Split | None = None) -> Definition:
     key = KEYS["akimat"].public
     titles = ("School meals", "Мектеп тамағы", "Школьное питание")
-    return Definition("school-meals", titles, key, key, condition, MarkRule.CLEARS, NOW_S + 100 * DAY_S)
+    read = conditions.from_cbor(condition or WHERE)
+    return Definition("school-meals", titles, key, key, read, mark or Clears(), NOW_S + 100 * DAY_S, split)
+
+
+def definitions() -> dict[str, Definition]:
+    """One for each rule of the mark and one with a split; together they have every condition."""
+    return {
+        "purpose": definition(),
+        "purpose-keeps": definition(WHO_AND_WHEN, Keeps()),
+        "purpose-keeps-hops": definition(CONSENT, KeepsHops(3)),
+        "purpose-until-evidence": definition(BASKET, UntilEvidence("registry")),
+        "purpose-split": definition(BASKET, Clears(), Split("altyn/tax office", 12, 112)),
+    }
 
 
 def _institution(name: str, role: x509.Role, key: str) -> x509.Institution:
@@ -157,9 +211,12 @@ def messages() -> dict[str, Sample]:
     to_aigul, change = Output(aigul, 40_00, None), Output(bank, 60_00, None)
     marked, free = Output(aigul, 40_00, PURPOSE), Output(KEYS["akimat"].public, 60_00, None)
     loaded = Output(KEYS["aigul purse"].public, 40_00, None)
+    registry = _institution("registry", x509.Role.ORACLE, "registry")
+    paid = seed("some payment")
     return {
         "genesis": Sample(Kind.GENESIS, bodies.Genesis(NETWORK_NAME, root, operator, Policy()), ("governor",)),
         "admit": Sample(Kind.ADMIT, bodies.Admit(_institution("altyn", x509.Role.BANK, "altyn")), ("governor",)),
+        "admit-oracle": Sample(Kind.ADMIT, bodies.Admit(registry), ("governor",)),
         "dismiss": Sample(Kind.DISMISS, bodies.Dismiss("altyn", "decision 7 of 2026-09-01"), ("governor",)),
         "policy": Sample(Kind.POLICY, bodies.SetPolicy(Policy(offline_hops=4), NONCE), ("governor",)),
         "enrol": Sample(Kind.ENROL, bodies.Enrol(certified), ("altyn",)),
@@ -172,6 +229,8 @@ def messages() -> dict[str, Sample]:
             ("altyn", "aigul online"),
         ),
         "offline-payment": offline_payment(),
+        "offline-payment-with-lines": offline_payment(lines=LINES),
+        "requested-payment": requested_payment(),
         "repay": Sample(
             Kind.REPAY, bodies.Repay((TOKEN,), (), LATER_S, KEYS["aigul purse"].public, 100_00), ("aigul online",)
         ),
@@ -179,22 +238,36 @@ def messages() -> dict[str, Sample]:
         "load": Sample(Kind.LOAD, bodies.Load((TOKEN,), (loaded, to_aigul), LATER_S), ("aigul online",)),
         "unload": Sample(Kind.UNLOAD, bodies.Unload((TOKEN,), (loaded, to_aigul), LATER_S), ("aigul purse",)),
         "reconcile": Sample(Kind.RECONCILE, bodies.Reconcile((offline_payment().raw, offline_payment("again").raw))),
-        "purpose": Sample(Kind.PURPOSE, definition(), ("akimat",)),
+        **{name: Sample(Kind.PURPOSE, found, ("akimat",)) for name, found in definitions().items()},
         "grant": Sample(Kind.GRANT, bodies.Grant((TOKEN,), (marked, free), LATER_S, PURPOSE), ("akimat",)),
         "sweep": Sample(Kind.SWEEP, bodies.Sweep((TOKEN, OTHER_TOKEN))),
+        "approve": Sample(Kind.APPROVE, bodies.Approve(paid, "altyn/auditor"), ("auditor",)),
+        "attest": Sample(Kind.ATTEST, bodies.Attest("registry", "delivered", paid), ("registry",)),
+        "attest-account": Sample(Kind.ATTEST, bodies.Attest("registry", "farmer", "altyn/aigul"), ("registry",)),
+        "allow": Sample(Kind.ALLOW, bodies.Allow(PURPOSE, "altyn/aigul", 20_00, NONCE), ("akimat",)),
+        "refund": Sample(
+            Kind.REFUND,
+            bodies.Refund((TOKEN,), (marked,), LATER_S, paid, PURPOSE, KEYS["canteen online"].public),
+            ("canteen online",),
+        ),
+        "recall": Sample(
+            Kind.RECALL,
+            bodies.Recall(PURPOSE, (TOKEN, OTHER_TOKEN), "decision 12 of 2026-09-02"),
+            ("akimat", "governor"),
+        ),
     }
 
 
 # --- what one key says -------------------------------------------------------------------------
 
 
-def offline_token(purpose: bytes | None = None) -> OfflineToken:
+def offline_token(purpose: bytes | None = None, left: int | None = None) -> OfflineToken:
     owner = KEYS["aigul purse"].public
-    return OfflineToken(owner, 100_00, purpose, NOW_S + 7 * DAY_S, NOW_S + 21 * DAY_S, 0, [], False)
+    return OfflineToken(owner, 100_00, purpose, NOW_S + 7 * DAY_S, NOW_S + 21 * DAY_S, 0, [], False, left=left)
 
 
-def load_certificate(purpose: bytes | None = None) -> bytes:
-    return LoadCertificate(TOKEN, offline_token(purpose)).sign(KEYS["operator"], NETWORK)
+def load_certificate(purpose: bytes | None = None, left: int | None = None) -> bytes:
+    return LoadCertificate(TOKEN, offline_token(purpose, left)).sign(KEYS["operator"], NETWORK)
 
 
 def sync_certificate() -> bytes:
@@ -268,8 +341,10 @@ def signed() -> dict[str, Signed]:
     return found | {
         "wallet-certificate": Signed(certificate("canteen", is_purse=False), open_certificate),
         "purse-certificate": Signed(certificate("aigul", is_purse=True), open_certificate),
+        "allowed-certificate": Signed(allowed_certificate(), open_certificate),
+        "request": Signed(request(), open_request),
         "load-certificate": Signed(
-            load_certificate(PURPOSE), lambda raw: LoadCertificate.verify(raw, NETWORK, operator).outpoint
+            load_certificate(PURPOSE, 2), lambda raw: LoadCertificate.verify(raw, NETWORK, operator).outpoint
         ),
         "sync-certificate": Signed(
             sync_certificate(), lambda raw: SyncCertificate.verify(raw, NETWORK, operator).purse_key
@@ -286,6 +361,13 @@ def open_message(raw: bytes) -> Hashable:
 
 def open_certificate(raw: bytes) -> Hashable:
     return certificates.verify(raw, NETWORK, KEYS["altyn"].public).id
+
+
+def open_request(raw: bytes) -> Hashable:
+    found = requests.read(raw, NETWORK)
+    if not found.check.holds():
+        raise BadSignature("not the payee's request")
+    return found.id
 
 
 def open_checkpoint(raw: bytes) -> Hashable:

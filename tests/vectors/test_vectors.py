@@ -13,7 +13,7 @@ import pytest
 from cbdc import errors
 from cbdc.amounts import format_tenge, parse_tenge, show_tenge
 from cbdc.errors import TengeError
-from cbdc.formats import cbor, certificates, cose
+from cbdc.formats import cbor, certificates, cose, requests
 from cbdc.formats.ed25519 import SigningKey, is_valid
 from cbdc.formats.kinds import Kind
 from cbdc.log import checkpoint, entries, merkle
@@ -21,6 +21,7 @@ from cbdc.log.late import LateHead
 from cbdc.log.receipts import Receipt
 from cbdc.messages.message import decode, message_id, verify
 from cbdc.offline.documents import LoadCertificate, SyncCertificate, TrustList
+from cbdc.purposes.conditions import reading
 from cbdc.state.records import Table
 from cbdc.state.root import LatticeHash
 from tests.vectors import regenerate
@@ -67,6 +68,7 @@ def test_no_other_file_is_committed() -> None:
 def test_every_kind_of_message_has_a_vector() -> None:
     between_devices = {Kind.INVOICE, Kind.PAYMENT_RECEIPT}  # the wallet's, not the ledger's
     one_key = {Kind.CERTIFICATE, Kind.LOAD_CERTIFICATE, Kind.SYNC_CERTIFICATE, Kind.TRUST_LIST, Kind.LATE_HEAD}
+    one_key.add(Kind.REQUEST)
     assert {Kind[load(name)["kind"].upper()] for name in MESSAGES} == set(Kind) - between_devices - one_key
 
 
@@ -154,12 +156,53 @@ def test_messages(name: str) -> None:
     assert verify(message).id == message.id
 
 
-@pytest.mark.parametrize("name", ["free", "marked"])
+def test_the_vectors_have_every_condition_rule_and_split() -> None:
+    bodies = [load(name)["body"] for name in MESSAGES if load(name)["kind"] == "purpose"]
+    found = {name for body in bodies for name in condition_names(body[4])}
+    assert found == {*reading._LEAVES, "all", "any", "not"}
+    assert {rule if isinstance(rule, str) else rule[0] for rule in (body[5] for body in bodies)} == {
+        "clears",
+        "keeps",
+        "keeps_hops",
+        "until_evidence",
+    }
+    assert any(body[7] for body in bodies)
+    assert any(body[7] is None for body in bodies)
+
+
+def condition_names(condition: list[Any]) -> set[str]:
+    name, argument = condition
+    inner = {"all": argument, "any": argument, "not": [argument]}.get(name, [])
+    return {name}.union(*(condition_names(item) for item in inner))
+
+
+def test_request() -> None:
+    vector = load("request")
+    found = requests.read(raw(vector["message"]), raw(vector["network"]))
+    assert found.check.holds()
+    assert found.check.key == found.payee == public(vector["signer"])
+    lines = [[line.category, line.amount_tiyn] for line in found.lines]
+    assert shown([found.payee, found.amount_tiyn, found.nonce, lines]) == vector["body"]
+    assert found.id.hex() == vector["id"]
+
+
+def test_a_certificate_with_allowances() -> None:
+    vector = load("certificate")["aigul purse with allowances"]
+    found = certificates.verify(raw(vector["certificate"]), raw(vector["network"]), public(vector["bank"]))
+    assert found.limits is not None
+    holding, payment, spends, hops, allowances = vector["claims"][str(certificates.TENGE_CLAIM)][3]
+    limits = [found.limits.holding_tiyn, found.limits.payment_tiyn, found.limits.spends, found.limits.hops]
+    assert [holding, payment, spends, hops] == limits
+    assert shown(found.limits.allowances) == allowances
+
+
+@pytest.mark.parametrize("name", ["free", "marked", "counted"])
 def test_load_certificates(name: str) -> None:
     vector = load("load-certificate")[name]
     found = LoadCertificate.verify(raw(vector["message"]), raw(vector["network"]), public(vector["signer"]))
     token = found.token
-    fields = [found.outpoint, token.owner, token.amount_tiyn, token.purpose, token.spend_until_s, token.final_at_s]
+    mark = [token.purpose, token.left]
+    fields = [found.outpoint, token.owner, token.amount_tiyn, *mark, token.spend_until_s, token.final_at_s]
     assert shown(fields) == vector["body"]
 
 

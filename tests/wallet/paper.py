@@ -25,7 +25,8 @@ from cbdc.messages.message import build, decode
 from cbdc.offline.documents import LoadCertificate, SyncCertificate, TrustList
 from cbdc.policy import DAY_S, Policy
 from cbdc.purposes.conditions import PayeeMcc
-from cbdc.purposes.definition import Definition, MarkRule
+from cbdc.purposes.definition import Definition
+from cbdc.purposes.rules import Clears
 from cbdc.service.founding import Governor
 from cbdc.state.records import OfflineToken
 from tests.support import LIMITS, NOW_S, seed
@@ -69,7 +70,7 @@ class Paper:
         self.operator = SigningKey(seed("paper operator"))
         self.bank = SigningKey(seed("paper bank"))
         self.meals = Definition(
-            "meals", ("Meals", "Tamaq", "Obedy"), bytes(32), bytes(32), PayeeMcc(("5812",)), MarkRule.CLEARS, FAR_S
+            "meals", ("Meals", "Tamaq", "Obedy"), bytes(32), bytes(32), PayeeMcc(("5812",)), Clears(), FAR_S
         )
         self.meals_id = tagged("a purpose", b"meals")
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from cbdc.errors import (
     Malformed,
     NotEnrolled,
     Overloaded,
+    PurposeRefused,
     TooLarge,
     Unreachable,
     WrongNetwork,
@@ -26,11 +28,15 @@ from cbdc.errors import (
 from cbdc.formats import cbor
 from cbdc.formats.calls import answer, read_answer, read_request
 from cbdc.limits import MAX_LEDGER_ANSWER_BYTES, MAX_LEDGER_REQUEST_BYTES, MAX_OWNERS
-from cbdc.purposes.conditions import PerPayment
-from cbdc.purposes.definition import Definition, MarkRule
-from cbdc.service import queries as queries_module
+from cbdc.log import entries
+from cbdc.log.receipts import Receipt
+from cbdc.messages.message import decode
+from cbdc.purposes.conditions import Approval, Evidence, PerPayment, PerPeriod
+from cbdc.purposes.definition import Definition
+from cbdc.purposes.rules import Clears
+from cbdc.service import pages
 from cbdc.service import server as server_module
-from cbdc.service.queries import Page
+from cbdc.service.pages import Page
 from cbdc.service.server import LedgerServer
 from cbdc.service.stream import receive_frame, send_frame
 from cbdc.service.wire import ARGUMENTS
@@ -118,6 +124,61 @@ def test_every_question_gets_the_answer_that_a_ledger_in_this_process_gives(town
     assert remote.offline_of([dana.purse_key])[leaf].amount_tiyn == 300_00
 
 
+def test_every_question_about_purposes_gets_the_same_answer(tmp_path: Path) -> None:
+    """Where there is something to answer, and where there is not."""
+    wallets = [{"name": name, "bank": "altyn", "kind": "sponsor"} for name in ("dana", "erlan", "zere")]
+    town = Town.found(tmp_path / "town", tables={"wallet": wallets})
+    dana, erlan, zere = (town[name] for name in ("dana", "erlan", "zere"))
+    limited = PerPeriod(10_00, 30)
+    ready = dana.define_purpose(town.port, replace(purpose(town, "ready"), condition=limited))
+    held = dana.define_purpose(town.port, replace(purpose(town, "held"), condition=Approval(("altyn/dana",), 1)))
+    for mark in (ready, held):
+        dana.grant(town.port, erlan.online_key, 5_00, mark)
+    paid, waits = (spent_by(town, erlan.pay(town.port, zere.online_key, 3_00, purpose=mark)) for mark in (ready, held))
+    setting = town.economy.setting
+    assert isinstance(setting, OneProcess)
+    server = LedgerServer(setting.ledger, setting.queries)
+    server.listen(tmp_path / "ledger.sock")
+    remote = RemotePort(tmp_path / "ledger.sock", town.port.network, patience_s=5)
+    questions: list[Callable[[LedgerPort], object]] = [
+        lambda port: port.purpose_memory(ready, "altyn/erlan", "altyn/zere"),
+        lambda port: port.waiting_payment(waits),
+        lambda port: port.approvers_of(waits),
+        lambda port: port.refundable(paid),
+        lambda port: port.keys_of("altyn/zere"),
+    ]
+    for ask in questions:
+        assert ask(remote) == ask(town.port)
+        assert ask(remote)
+    nothing: list[Callable[[LedgerPort], object]] = [
+        lambda port: port.waiting_payment(paid),
+        lambda port: port.approvers_of(paid),
+        lambda port: port.refundable(waits),
+        lambda port: port.keys_of("altyn/nobody"),
+    ]
+    for ask in nothing:
+        assert ask(remote) == ask(town.port)
+        assert not ask(remote)
+    with pytest.raises(PurposeRefused):
+        remote.purpose_memory(bytes(32), "altyn/erlan", "altyn/zere")
+    zere.refund(remote, paid, 1_00)
+    assert [found.rest_tiyn for found in remote.refundable(paid)] == [2_00]
+    dana.approve(remote, waits)
+    assert (remote.waiting(), remote.waiting_payment(waits)) == ({}, None)
+    remote.close()
+    server.close()
+    town.close()
+
+
+def spent_by(town: Town, receipt: Receipt) -> bytes:
+    """The id of the message that a receipt is of."""
+    setting = town.economy.setting
+    assert isinstance(setting, OneProcess)
+    entry = setting.ledger.store.entry(receipt.index)
+    assert entry is not None
+    return decode(entries.decode(entry)[1], town.port.network).id
+
+
 def test_a_wallet_pays_loads_and_syncs_through_it(town: Town, remote: RemotePort) -> None:
     dana, erlan = town["dana"], town["erlan"]
     dana.pay(remote, erlan.online_key, 100_00)
@@ -159,6 +220,14 @@ def test_nonsense_gets_a_typed_error_and_the_next_request_an_answer(raw: Raw) ->
         ["purposes_after", bytes(35)],
         ["claims_tiyn", ""],
         ["sync_certificate", bytes(32), b""],
+        ["waiting_after", bytes(35)],
+        ["waiting_payment", bytes(31)],
+        ["purpose_memory", bytes(32), "altyn/dana"],
+        ["purpose_memory", bytes(32), "", "altyn/dana"],
+        ["approvers_of", "altyn/dana"],
+        ["refundable", None],
+        ["keys_of", bytes(32)],
+        ["keys_of", "x" * 98],
         ["submit"],
         [7],
     ]
@@ -194,14 +263,14 @@ def test_an_answer_above_the_bound_is_refused(raw: Raw, monkeypatch: pytest.Monk
 
 def purpose(town: Town, name: str) -> Definition:
     dana = town["dana"].online_key
-    return Definition(name, ("A", "B", "C"), dana, dana, PerPayment(5), MarkRule.CLEARS, town.port.ledger_time_s() + 9)
+    return Definition(name, ("A", "B", "C"), dana, dana, PerPayment(5), Clears(), town.port.ledger_time_s() + 9)
 
 
 @pytest.mark.parametrize("page_bytes", [1, 300, 1 << 20])
 def test_what_does_not_fit_one_answer_is_asked_for_in_pages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page_bytes: int
 ) -> None:
-    monkeypatch.setattr(queries_module, "MAX_LEDGER_PAGE_BYTES", page_bytes)
+    monkeypatch.setattr(pages, "MAX_LEDGER_PAGE_BYTES", page_bytes)
     wallets = [{"name": name, "bank": "altyn", "kind": "sponsor"} for name in ("dana", "erlan", "zere")]
     town = Town.found(tmp_path / "town", tables={"wallet": wallets})
     dana, erlan, zere = (town[name] for name in ("dana", "erlan", "zere"))
@@ -210,6 +279,10 @@ def test_what_does_not_fit_one_answer_is_asked_for_in_pages(
         dana.pay(town.port, erlan.online_key, 1_00 + number)
         dana.load(town.port, 2_00 + number)
     erlan.load(town.port, 50)
+    harvest = dana.define_purpose(town.port, replace(purpose(town, "harvest"), condition=Evidence("registry", "sown")))
+    for amount_tiyn in (10, 20, 30):
+        dana.grant(town.port, erlan.online_key, amount_tiyn, harvest)
+        erlan.pay(town.port, zere.online_key, amount_tiyn, purpose=harvest)
     setting = town.economy.setting
     assert isinstance(setting, OneProcess)
     server = LedgerServer(setting.ledger, setting.queries)
@@ -220,7 +293,9 @@ def test_what_does_not_fit_one_answer_is_asked_for_in_pages(
     assert remote.purposes() == town.port.purposes() != {}
     assert remote.tokens_of(online) == town.port.tokens_of(online)
     assert remote.offline_of(offline) == town.port.offline_of(offline)
-    assert (len(remote.purposes()), len(remote.offline_of(offline))) == (5, 6)
+    assert (len(remote.purposes()), len(remote.offline_of(offline))) == (6, 6)
+    assert remote.waiting() == town.port.waiting()
+    assert sorted(found.outputs[0][2] for found in remote.waiting().values()) == [10, 20, 30]
     assert len(town.port.tokens_of(online)) > 7
     erlan.sync(remote)
     remote.close()
@@ -241,7 +316,12 @@ class Reciting(RemotePort):
 def test_a_ledger_that_never_comes_to_an_end_is_noticed(tmp_path: Path, found: dict[bytes, object]) -> None:
     port = Reciting(tmp_path / "nobody", bytes(32))
     port.said = Page(found, has_more=True)
-    for ask in (port.purposes, lambda: port.tokens_of([bytes(32)]), lambda: port.offline_of([bytes(31) + b"x"])):
+    for ask in (
+        port.purposes,
+        port.waiting,
+        lambda: port.tokens_of([bytes(32)]),
+        lambda: port.offline_of([bytes(31) + b"x"]),
+    ):
         with pytest.raises(Malformed):
             ask()
 

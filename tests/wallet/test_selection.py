@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from cbdc.errors import Expired, InsufficientFunds, PurposeRefused, TengeError
 from cbdc.purposes.conditions import All, Any, Condition, Not, Payee, PayeeKato, PayeeMcc, Payment, PerPayment
-from cbdc.purposes.definition import Definition, MarkRule
+from cbdc.purposes.definition import Definition
+from cbdc.purposes.rules import Clears
 from tests.support import NOW_S
 from wallet.selection import Coin, Selection, pick, split_by_purpose
 
@@ -20,7 +21,7 @@ FACTS = Payment("altyn/dana", "altyn/canteen", "5812", "750000000", 0, NOW_S)
 
 
 def defined(condition: Condition, expires_s: int = NOW_S + 100) -> Definition:
-    return Definition("p", ("p", "p", "p"), bytes(32), bytes(32), condition, MarkRule.CLEARS, expires_s)
+    return Definition("p", ("p", "p", "p"), bytes(32), bytes(32), condition, Clears(), expires_s)
 
 
 LUNCH, CITY, TRIP, BOOKS, OLD = (bytes([number]) * 32 for number in range(10, 15))
@@ -38,7 +39,7 @@ def coins(*held: tuple[int, bytes | None]) -> list[Coin]:
 
 
 def split(amount_tiyn: int, held: list[Coin], purpose: bytes | None = None) -> dict[bytes | None, int]:
-    return split_by_purpose(amount_tiyn, held, DEFINITIONS, replace(FACTS, amount_tiyn=amount_tiyn), purpose)
+    return split_by_purpose(amount_tiyn, held, DEFINITIONS, lambda _: replace(FACTS, amount_tiyn=amount_tiyn), purpose)
 
 
 def chosen(shares: dict[bytes | None, int], held: list[Coin]) -> Selection:
@@ -122,7 +123,7 @@ def test_a_purpose_by_name_pays_the_whole_amount() -> None:
 @pytest.mark.parametrize("condition", [Any((PerPayment(5), Payee(("altyn/canteen",)))), Not(Payee(("altyn/other",)))])
 def test_a_limit_that_does_not_bind_is_no_limit(condition: Condition) -> None:
     purpose = bytes(32)
-    shares = split_by_purpose(20, coins((30, purpose)), {purpose: defined(condition)}, FACTS)
+    shares = split_by_purpose(20, coins((30, purpose)), {purpose: defined(condition)}, lambda _: FACTS)
     assert shares == {purpose: 20}
 
 

@@ -27,8 +27,8 @@ def _canonical(table: object, account_of: Callable[[str], str]) -> cbor.Value:
         raise Malformed("a condition is a table with one name", found=shown(table))
     ((name, argument),) = table.items()
     if name in ("all", "any"):
-        inner = [_canonical(item, account_of) for item in _list(argument, name)]
-        return [name, sorted(inner, key=cbor.encode)]
+        inner = {cbor.encode(form): form for form in [_canonical(item, account_of) for item in _list(argument, name)]}
+        return [name, [inner[spelled] for spelled in sorted(inner)]]
     if name == "not":
         return [name, _canonical(argument, account_of)]
     reader = _LEAVES.get(name)

@@ -26,7 +26,7 @@ class All:
         return Phrase("all", tuple(condition.wants() for condition in self.conditions))
 
     def to_cbor(self) -> cbor.Value:
-        return ["all", sorted((c.to_cbor() for c in self.conditions), key=cbor.encode)]
+        return ["all", _listed(self.conditions)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Any:
         return Phrase("any", tuple(condition.wants() for condition in self.conditions))
 
     def to_cbor(self) -> cbor.Value:
-        return ["any", sorted((c.to_cbor() for c in self.conditions), key=cbor.encode)]
+        return ["any", _listed(self.conditions)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +70,9 @@ class Not:
 
     def to_cbor(self) -> cbor.Value:
         return ["not", self.condition.to_cbor()]
+
+
+def _listed(conditions: tuple[Condition, ...]) -> list[cbor.Value]:
+    """Their canonical forms, sorted and distinct."""
+    forms = {cbor.encode(form): form for form in [condition.to_cbor() for condition in conditions]}
+    return [forms[spelled] for spelled in sorted(forms)]

@@ -9,7 +9,7 @@ from cbdc.formats import cbor, certificates, cose
 from cbdc.formats.certificates import Holder, Merchant, PurseLimits
 from cbdc.formats.ed25519 import SigningKey
 from cbdc.formats.kinds import Kind
-from cbdc.limits import MAX_AMOUNT_TIYN, MAX_CERTIFICATE_BYTES, MAX_NAME_CHARS
+from cbdc.limits import MAX_ALLOWANCES, MAX_AMOUNT_TIYN, MAX_CERTIFICATE_BYTES, MAX_NAME_CHARS
 from tests.support import NOW_S, seed
 
 NETWORK = seed("network")
@@ -18,6 +18,8 @@ KEY, ONLINE = seed("key"), seed("online")
 SHOP = Merchant("990140000383", "5411", "750000000")
 LIMITS = PurseLimits(10, 5, 3, 2)
 PURSE = {"limits": LIMITS, "online_key": ONLINE}
+MEALS, BOOKS = sorted([seed("meals"), seed("books")])
+ALLOWED = PurseLimits(10, 5, 3, 2, ((MEALS, 7), (BOOKS, 0)))
 
 
 def issue(**changes: object) -> bytes:
@@ -33,6 +35,7 @@ def issue(**changes: object) -> bytes:
         {"merchant": Merchant(SHOP.bin)},
         PURSE,
         {"tier": 3, "holder": Holder.SPONSOR, **PURSE},
+        PURSE | {"limits": ALLOWED},
     ],
 )
 def test_round_trip(changes: dict[str, object]) -> None:
@@ -70,6 +73,25 @@ def test_the_largest_certificate_fits() -> None:
     )
     assert len(data) <= MAX_CERTIFICATE_BYTES
     assert certificates.verify(data, NETWORK, BANK.public).limits == huge
+
+
+def test_a_purse_may_pay_what_its_allowances_say() -> None:
+    assert [ALLOWED.allowance_tiyn(purpose) for purpose in (MEALS, BOOKS, seed("other"))] == [7, 0, None]
+    assert LIMITS.allowance_tiyn(MEALS) is None
+
+
+@pytest.mark.parametrize(("limits", "count"), [(LIMITS, 4), (ALLOWED, 5)])
+def test_limits_without_allowances_say_nothing_of_them(limits: PurseLimits, count: int) -> None:
+    stated = cbor.decode(cbor.decode(issue(limits=limits, online_key=ONLINE))[2])[certificates.TENGE_CLAIM][3]
+    assert len(stated) == count
+
+
+def test_a_certificate_with_as_many_allowances_as_there_may_be_fits() -> None:
+    """With names of a common length; with the longest ones a bank has to do with fewer."""
+    allowances = tuple(sorted((seed(f"purpose {number}"), MAX_AMOUNT_TIYN) for number in range(MAX_ALLOWANCES)))
+    limits = PurseLimits(MAX_AMOUNT_TIYN, MAX_AMOUNT_TIYN, 1000, 1000, allowances)
+    raw = issue(bank="b" * 24, subject="s" * 24, merchant=SHOP, limits=limits, online_key=ONLINE, tier=1000)
+    assert certificates.verify(raw, NETWORK, BANK.public).limits == limits
 
 
 def claims(**changes: object) -> bytes:
@@ -144,6 +166,24 @@ def cose_key(**changes: object) -> dict:
         (Malformed, claims(t3=[1, 2, 3, -1])),
         (TooLarge, claims(t3=[MAX_AMOUNT_TIYN + 1, 2, 3, 4])),
         (TooLarge, claims(t3=[1, 2, 1001, 4])),
+        (Malformed, claims(t3=[1, 2, 3, 4, []])),
+        (Malformed, claims(t3=[1, 2, 3, 4, None])),
+        (Malformed, claims(t3=[1, 2, 3, 4, {}])),
+        (Malformed, claims(t3=[1, 2, 3, 4, [MEALS, 5]])),
+        (Malformed, claims(t3=[1, 2, 3, 4, [[MEALS]]])),
+        (Malformed, claims(t3=[1, 2, 3, 4, [[MEALS, 5, 5]]])),
+        (Malformed, claims(t3=[1, 2, 3, 4, [[MEALS[:31], 5]]])),
+        (Malformed, claims(t3=[1, 2, 3, 4, [["meals", 5]]])),
+        (Malformed, claims(t3=[1, 2, 3, 4, [[MEALS, -1]]])),
+        (Malformed, claims(t3=[1, 2, 3, 4, [[MEALS, True]]])),
+        (Malformed, claims(t3=[1, 2, 3, 4, [[MEALS, 5.0]]])),
+        (Malformed, claims(t3=[1, 2, 3, 4, [[MEALS, None]]])),
+        (TooLarge, claims(t3=[1, 2, 3, 4, [[MEALS, MAX_AMOUNT_TIYN + 1]]])),
+        (Malformed, claims(t3=[1, 2, 3, 4, [[BOOKS, 5], [MEALS, 5]]])),
+        (Malformed, claims(t3=[1, 2, 3, 4, [[MEALS, 5], [MEALS, 5]]])),
+        (Malformed, claims(t3=[1, 2, 3, 4, [[MEALS, 5], [MEALS, 6]]])),
+        (TooLarge, claims(t3=[1, 2, 3, 4, [[bytes([n]) * 32, 5] for n in range(MAX_ALLOWANCES + 1)]])),
+        (Malformed, claims(t3=[1, 2, 3, 4, [[MEALS, 5]], []])),
         (Malformed, claims(t3=None)),
         (Malformed, claims(t4=None)),
         (Malformed, claims(t4=KEY[:31])),

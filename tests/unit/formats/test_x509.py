@@ -45,6 +45,12 @@ def test_round_trip(role: Role) -> None:
     assert (institution.not_before_s, institution.not_after_s) == (NOW_S, NOW_S + 9)
 
 
+def test_no_name_has_a_slash() -> None:
+    """It stands between a bank and its customer: no institution may look like one's account."""
+    with pytest.raises(Malformed):
+        x509.parse(issue("altyn/aida"))
+
+
 def test_issuing_is_deterministic() -> None:
     assert issue() == issue()
 

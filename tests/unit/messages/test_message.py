@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 
 import pytest
 
 from cbdc.errors import BadSignature, FormError, Malformed, NotCanonical, TooLarge
-from cbdc.formats import cbor, cose
+from cbdc.formats import cbor, cose, requests
 from cbdc.formats.cose import Signature
 from cbdc.formats.ed25519 import SigningKey
 from cbdc.formats.hashing import tagged
 from cbdc.formats.kinds import Kind
-from cbdc.limits import MAX_DEFINITION_BYTES, MAX_MESSAGE_BYTES, MAX_NAME_CHARS
+from cbdc.formats.lines import Line
+from cbdc.limits import MAX_DEFINITION_BYTES, MAX_MESSAGE_BYTES, MAX_NAME_CHARS, MAX_SIGNATURES
 from cbdc.messages import bodies
-from cbdc.messages.message import build, decode, message_id, verify
+from cbdc.messages.message import build, countersign, decode, message_id, verify
 from cbdc.purposes.conditions import Any as AnyOf
 from cbdc.purposes.conditions import Payee
-from cbdc.purposes.definition import Definition, MarkRule
+from cbdc.purposes.definition import Definition
+from cbdc.purposes.rules import Clears
 from tests.support import LATER_S, NOW_S, World, seed
 from tests.unit.helpers import out, pay
 
@@ -26,6 +29,9 @@ A, B = SigningKey(seed("a")), SigningKey(seed("b"))
 TRANSFER = bodies.Transfer((bytes(34),), (out(A.public, 5),), NOW_S)
 PAYLOAD = cbor.encode(TRANSFER.to_cbor())
 RAW = build(Kind.TRANSFER, TRANSFER, [A, B], NETWORK)
+LINES = (Line("bread", 2), Line("tea", 3))
+REQUEST = requests.sign(B, NETWORK, 5, LINES, bytes(16))
+REQUESTED = replace(TRANSFER, lines=LINES, request=REQUEST)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +52,10 @@ def test_a_worker_sends_back_what_it_verified() -> None:
     outputs = (out(A.public, 5), out(B.public, 6, seed("purpose")))
     offline = bodies.Transfer((bytes(34), bytes(33) + b"1"), outputs, NOW_S, b"sealed", terms)
     payment = build(Kind.TRANSFER, offline, [A], NETWORK)
-    for raw in (payment, build(Kind.RECONCILE, bodies.Reconcile((payment, payment)), [], NETWORK)):
+    itemised = build(Kind.TRANSFER, replace(offline, lines=LINES), [A], NETWORK)
+    online = build(Kind.TRANSFER, REQUESTED, [A, B], NETWORK)
+    evidence = build(Kind.RECONCILE, bodies.Reconcile((payment, payment, itemised)), [], NETWORK)
+    for raw in (payment, itemised, online, evidence):
         verified = verify(decode(raw, NETWORK))
         assert pickle.loads(pickle.dumps(verified)) == verified
 
@@ -72,7 +81,7 @@ def test_one_bad_signature_refuses_the_message() -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    [Kind.CERTIFICATE, Kind.LOAD_CERTIFICATE, Kind.SYNC_CERTIFICATE, Kind.TRUST_LIST, Kind.INVOICE],
+    [Kind.CERTIFICATE, Kind.LOAD_CERTIFICATE, Kind.SYNC_CERTIFICATE, Kind.TRUST_LIST, Kind.INVOICE, Kind.REQUEST],
 )
 def test_what_one_key_says_is_no_message_for_the_ledger(kind: Kind) -> None:
     with pytest.raises(Malformed):
@@ -99,7 +108,7 @@ def test_what_nobody_signs_is_not_signed(kind: Kind, body: bodies.Sweep | bodies
 
 
 def test_a_payload_has_one_spelling() -> None:
-    loose = b"\x98\x05" + PAYLOAD[1:]
+    loose = b"\x98\x06" + PAYLOAD[1:]
     with pytest.raises(NotCanonical):
         decode(cose.sign([A], Kind.TRANSFER, loose, NETWORK), NETWORK)
 
@@ -113,6 +122,64 @@ def test_size_is_bounded() -> None:
 def test_a_cut_message_is_malformed(end: int) -> None:
     with pytest.raises(FormError):
         decode(RAW[:end], NETWORK)
+
+
+# --- requests ----------------------------------------------------------------------------------
+
+
+def test_the_payees_signature_is_among_the_checks() -> None:
+    message = decode(build(Kind.TRANSFER, REQUESTED, [A], NETWORK), NETWORK)
+    assert [check.key for check in message.checks] == [A.public, B.public]
+    assert verify(message).signers == {A.public}
+    assert message.body == REQUESTED
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        requests.sign(B, seed("other"), 5, LINES, bytes(16)),
+        cose.sign1(A, Kind.REQUEST, cbor.decode(REQUEST)[2], NETWORK),
+        cbor.encode([*cbor.decode(REQUEST)[:3], bytes(64)]),
+    ],
+    ids=["of another network", "by another", "forged"],
+)
+def test_what_the_payee_did_not_ask_for_does_not_verify(request_: bytes) -> None:
+    with pytest.raises(BadSignature):
+        verify(decode(build(Kind.TRANSFER, replace(REQUESTED, request=request_), [A], NETWORK), NETWORK))
+
+
+# --- countersigning ----------------------------------------------------------------------------
+
+
+def test_a_countersigned_message_is_the_same_one_signed_by_both() -> None:
+    alone = build(Kind.TRANSFER, TRANSFER, [A], NETWORK)
+    assert countersign(alone, B, NETWORK) == RAW
+    assert countersign(build(Kind.TRANSFER, TRANSFER, [B], NETWORK), A, NETWORK) == RAW
+    assert decode(RAW, NETWORK).id == decode(alone, NETWORK).id
+
+
+def test_countersigning_twice_changes_nothing() -> None:
+    assert countersign(RAW, B, NETWORK) == RAW
+
+
+def test_countersigning_for_another_network_does_not_verify() -> None:
+    alone = build(Kind.TRANSFER, TRANSFER, [A], NETWORK)
+    with pytest.raises(BadSignature):
+        verify(decode(countersign(alone, B, seed("other")), NETWORK))
+
+
+def test_there_are_only_so_many_signatures() -> None:
+    keys = [SigningKey(seed(f"signer {number}")) for number in range(MAX_SIGNATURES)]
+    full = build(Kind.TRANSFER, TRANSFER, keys, NETWORK)
+    assert len(decode(full, NETWORK).signers) == MAX_SIGNATURES
+    with pytest.raises(TooLarge):
+        decode(countersign(full, A, NETWORK), NETWORK)
+
+
+@pytest.mark.parametrize("raw", [b"", RAW[:-1], REQUEST], ids=["nothing", "cut", "what one key says"])
+def test_what_is_no_message_is_not_countersigned(raw: bytes) -> None:
+    with pytest.raises(FormError):
+        countersign(raw, B, NETWORK)
 
 
 # --- reconcile ---------------------------------------------------------------------------------
@@ -201,7 +268,7 @@ def wide_definition(length: int) -> Definition:
             names.append(f"{number:04}".ljust(MAX_NAME_CHARS - here, "x"))
             cut -= here
         lists = tuple(Payee(tuple(names[start : start + 220])) for start in range(0, 660, 220))
-        return Definition("wide", ("A", "B", "C"), bytes(32), bytes(32), AnyOf(lists), MarkRule.CLEARS, LATER_S)
+        return Definition("wide", ("A", "B", "C"), bytes(32), bytes(32), AnyOf(lists), Clears(), LATER_S)
 
     return made(len(cbor.encode(made(0).to_cbor())) - length)
 

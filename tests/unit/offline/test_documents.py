@@ -9,7 +9,7 @@ from cbdc.formats import cbor, cose
 from cbdc.formats.ed25519 import SigningKey
 from cbdc.formats.kinds import Kind
 from cbdc.formats.x509 import Role
-from cbdc.limits import MAX_AMOUNT_TIYN
+from cbdc.limits import MAX_AMOUNT_TIYN, MAX_MARK_HOPS
 from cbdc.offline.documents import CHALLENGE_BYTES, LoadCertificate, SyncCertificate, TrustList
 from cbdc.service.founding import Governor
 from cbdc.state.records import OfflineToken
@@ -27,9 +27,9 @@ SYNC = SyncCertificate(OWNER, NOW_S, CHALLENGE, 7_00)
 # --- load and sync certificates ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("purpose", [PURPOSE, None])
-def test_a_load_certificate(purpose: bytes | None) -> None:
-    token = OfflineToken(OWNER, 500, purpose, NOW_S, NOW_S + 9, 0, [], False)
+@pytest.mark.parametrize(("purpose", "left"), [(PURPOSE, 3), (PURPOSE, None), (None, None)])
+def test_a_load_certificate(purpose: bytes | None, left: int | None) -> None:
+    token = OfflineToken(OWNER, 500, purpose, NOW_S, NOW_S + 9, 0, [], False, left=left)
     data = LoadCertificate(NAME, token).sign(OPERATOR, NETWORK)
     assert LoadCertificate.verify(data, NETWORK, OPERATOR.public) == LoadCertificate(NAME, token)
 
@@ -57,15 +57,18 @@ def test_one_kind_of_document_is_not_the_other() -> None:
 @pytest.mark.parametrize(
     ("error", "fields"),
     [
-        (Malformed, [NAME, OWNER, 5, None, 1]),
-        (Malformed, [NAME[:33], OWNER, 5, None, 1, 2]),
-        (Malformed, [NAME, OWNER[:31], 5, None, 1, 2]),
-        (Malformed, [NAME, OWNER, -5, None, 1, 2]),
-        (TooLarge, [NAME, OWNER, MAX_AMOUNT_TIYN + 1, None, 1, 2]),
-        (Malformed, [NAME, OWNER, 5, b"", 1, 2]),
-        (Malformed, [NAME, OWNER, 5, None, None, 2]),
-        (TooLarge, [NAME, OWNER, 5, None, 1, 10**12]),
-        (TooLarge, [bytes(600), OWNER, 5, None, 1, 2]),
+        (Malformed, [NAME, OWNER, 5, None, None, 1]),
+        (Malformed, [NAME, OWNER, 5, None, None, 1, 2, 3]),
+        (Malformed, [NAME, OWNER, 5, PURPOSE, "1", 1, 2]),
+        (TooLarge, [NAME, OWNER, 5, PURPOSE, MAX_MARK_HOPS + 1, 1, 2]),
+        (Malformed, [NAME[:33], OWNER, 5, None, None, 1, 2]),
+        (Malformed, [NAME, OWNER[:31], 5, None, None, 1, 2]),
+        (Malformed, [NAME, OWNER, -5, None, None, 1, 2]),
+        (TooLarge, [NAME, OWNER, MAX_AMOUNT_TIYN + 1, None, None, 1, 2]),
+        (Malformed, [NAME, OWNER, 5, b"", None, 1, 2]),
+        (Malformed, [NAME, OWNER, 5, None, None, None, 2]),
+        (TooLarge, [NAME, OWNER, 5, None, None, 1, 10**12]),
+        (TooLarge, [bytes(600), OWNER, 5, None, None, 1, 2]),
     ],
 )
 def test_malformed_load_certificates(error: type[FormError], fields: list[object]) -> None:

@@ -23,19 +23,35 @@ from cbdc.errors import (
     WrongPayee,
 )
 from cbdc.formats.certificates import Certificate, Holder, Merchant, PurseLimits
+from cbdc.formats.lines import Line
 from cbdc.formats.tokens import Output
 from cbdc.messages.bodies import OfflineTerms, Transfer
 from cbdc.offline.judge import Parties, judge
 from cbdc.policy import DAY_S
-from cbdc.purposes.conditions import PayeeMcc, PerPayment
-from cbdc.purposes.definition import Definition, MarkRule
+from cbdc.purposes.conditions import (
+    All,
+    Approval,
+    Before,
+    Condition,
+    Evidence,
+    Items,
+    Payee,
+    PayeeKato,
+    PayeeMcc,
+    PayeeTier,
+    Payer,
+    PerPayment,
+    PerPeriod,
+)
+from cbdc.purposes.definition import Definition
+from cbdc.purposes.rules import Clears, Keeps, KeepsHops, MarkRule, Split, UntilEvidence
 from cbdc.state.records import OfflineToken
 from tests.support import NOW_S
 
 PAYER, PAYEE, THIRD, PURPOSE = (bytes([number]) * 32 for number in (1, 2, 3, 4))
 LIMITS = PurseLimits(holding_tiyn=1000, payment_tiyn=800, spends=3, hops=2)
 TRUST_LIST_DAYS = 3
-MEALS = Definition("meals", ("Meals",) * 3, PAYER, PAYER, PayeeMcc(("5812",)), MarkRule.CLEARS, NOW_S + 100)
+MEALS = Definition("meals", ("Meals",) * 3, PAYER, PAYER, PayeeMcc(("5812",)), Clears(), NOW_S + 100)
 
 
 def purse(name: str, key: bytes, **changes: object) -> Certificate:
@@ -81,10 +97,11 @@ class Case:
     terms: OfflineTerms
     definition: Definition
     valid_until_s: int = NOW_S
+    lines: tuple[Line, ...] = ()
 
     def judge(self) -> list[OfflineToken]:
         names = tuple(bytes([number + 1]) * 34 for number in range(len(self.inputs)))
-        transfer = Transfer(names, self.outputs, self.valid_until_s, None, self.terms)
+        transfer = Transfer(names, self.outputs, self.valid_until_s, None, self.terms, self.lines)
         parties = Parties(self.payer, self.payee)
         return judge(
             transfer, self.terms, self.signers, self.inputs, parties, lambda _: self.definition, TRUST_LIST_DAYS
@@ -113,12 +130,12 @@ def terms(**changes: int | bytes) -> OfflineTerms:
 
 
 def test_a_right_payment() -> None:
-    assert RIGHT.judge() == [token(500, owner=PAYEE, hops=1, paid=[PAYER, None, 500]), token(200)]
+    assert RIGHT.judge() == [token(500, owner=PAYEE, hops=1, paid=[PAYER, None, 500, None]), token(200)]
 
 
 def test_a_marked_payment() -> None:
     assert MARKED.judge() == [
-        token(500, owner=PAYEE, hops=1, paid=[PAYER, PURPOSE, 500]),
+        token(500, owner=PAYEE, hops=1, paid=[PAYER, PURPOSE, 500, None]),
         token(200, purpose=PURPOSE),
     ]
 
@@ -127,7 +144,7 @@ def test_a_merge_takes_the_worst_of_each() -> None:
     inputs = (token(300, hops=1, spend_until_s=NOW_S + 5), token(400, final_at_s=NOW_S + 3))
     made = replace(RIGHT, inputs=inputs, terms=terms(hop=2)).judge()
     assert made == [
-        token(500, owner=PAYEE, hops=2, final_at_s=NOW_S + 3, paid=[PAYER, None, 500]),
+        token(500, owner=PAYEE, hops=2, final_at_s=NOW_S + 3, paid=[PAYER, None, 500, None]),
         token(200, hops=1, final_at_s=NOW_S + 3),
     ]
 
@@ -201,6 +218,14 @@ WRONG: dict[str, tuple[type[TengeError], Case]] = {
             definition=replace(MEALS, condition=PerPayment(699)),
         ),
     ),
+    "a part is split off": (
+        PurposeRefused,
+        replace(MARKED, definition=replace(MEALS, split=Split("altyn/tax", 12, 100))),
+    ),
+    "the part alone": (
+        PurposeRefused,
+        replace(MARKED, definition=replace(MEALS, split=Split("altyn/bolat", 12, 100))),
+    ),
     "purpose expired": (Expired, replace(MARKED, definition=replace(MEALS, expires_s=NOW_S))),
 }
 
@@ -244,6 +269,91 @@ def test_the_first_guard_names_the_code() -> None:
     ]
 
 
+# --- marks that last, and what asks the ledger ---------------------------------------------------
+
+
+@pytest.mark.parametrize("rule", [Keeps(), UntilEvidence("registry")])
+def test_a_mark_that_is_kept_goes_along(rule: MarkRule) -> None:
+    assert replace(MARKED, definition=replace(MEALS, mark=rule)).judge() == [
+        token(500, owner=PAYEE, hops=1, purpose=PURPOSE, paid=[PAYER, PURPOSE, 500, None]),
+        token(200, purpose=PURPOSE),
+    ]
+
+
+@pytest.mark.parametrize(("left", "after"), [(3, 2), (2, 1), (1, None)])
+def test_a_counted_mark_goes_down_and_the_payment_says_from_where(left: int, after: int | None) -> None:
+    case = replace(
+        MARKED,
+        inputs=(token(300, purpose=PURPOSE, left=left + 2), token(400, purpose=PURPOSE, left=left)),
+        definition=replace(MEALS, mark=KeepsHops(9)),
+    )
+    assert case.judge() == [
+        token(
+            500, owner=PAYEE, hops=1, purpose=PURPOSE if after else None, paid=[PAYER, PURPOSE, 500, left], left=after
+        ),
+        token(200, purpose=PURPOSE, left=left),
+    ]
+
+
+def test_free_money_beside_a_counted_mark_counts_nothing() -> None:
+    case = replace(
+        MARKED,
+        inputs=(token(500, purpose=PURPOSE, left=3), token(200)),
+        outputs=(Output(PAYEE, 200, None), Output(PAYEE, 500, PURPOSE)),
+        definition=replace(MEALS, mark=KeepsHops(3)),
+    )
+    assert case.judge() == [
+        token(200, owner=PAYEE, hops=1, paid=[PAYER, None, 700, None]),
+        token(500, owner=PAYEE, hops=1, purpose=PURPOSE, left=2, paid=[PAYER, PURPOSE, 700, 3]),
+    ]
+
+
+ASK_THE_LEDGER: list[Condition] = [PerPeriod(10_000, 30), Approval(("altyn/dana",), 1), Evidence("registry", "built")]
+
+
+@pytest.mark.parametrize("condition", ASK_THE_LEDGER)
+@pytest.mark.parametrize(("allowance_tiyn", "is_allowed"), [(None, False), (499, False), (500, True)])
+def test_what_asks_the_ledger_needs_an_allowance(
+    condition: Condition, allowance_tiyn: int | None, is_allowed: bool
+) -> None:
+    allowances = ((PURPOSE, allowance_tiyn),) if allowance_tiyn else ()
+    payer = purse("aida", PAYER, limits=replace(LIMITS, allowances=allowances))
+    case = replace(MARKED, definition=replace(MEALS, condition=condition), payer=payer)
+    if is_allowed:
+        assert case.judge()[0].purpose is None
+        return
+    with pytest.raises(PurposeRefused, match="no ledger to ask"):
+        case.judge()
+
+
+def test_the_payees_allowance_and_another_purposes_do_not_help() -> None:
+    theirs, others = ((PURPOSE, 500),), ((THIRD, 500),)
+    definition = replace(MEALS, condition=PerPeriod(10_000, 30))
+    payee = purse("canteen", PAYEE, limits=replace(LIMITS, allowances=theirs))
+    payer = purse("aida", PAYER, limits=replace(LIMITS, allowances=others))
+    with pytest.raises(PurposeRefused):
+        replace(MARKED, definition=definition, payee=payee, payer=payer).judge()
+
+
+@pytest.mark.parametrize(
+    ("lines", "is_allowed"), [((), False), ((Line("food", 499),), False), ((Line("food", 500),), True)]
+)
+def test_the_lines_are_the_payments(lines: tuple[Line, ...], is_allowed: bool) -> None:
+    case = replace(MARKED, definition=replace(MEALS, condition=Items(("food",))), lines=lines)
+    if is_allowed:
+        assert case.judge()[0].purpose is None
+        return
+    with pytest.raises(PurposeRefused, match="condition=items"):
+        case.judge()
+
+
+def test_the_conditions_see_whole_accounts_and_the_payees_certificate() -> None:
+    seen = All(
+        (Payer(("altyn/aida",)), Payee(("altyn/bolat",)), PayeeTier((1,)), PayeeKato(("75",)), Before(NOW_S + 1))
+    )
+    assert replace(MARKED, definition=replace(MEALS, condition=seen)).judge()[0].purpose is None
+
+
 # --- release -----------------------------------------------------------------------------------
 
 PAYMENT = bytes([9]) * 32
@@ -255,8 +365,8 @@ class Release:
     """What PAYER was paid by PAYEE in ``PAYMENT`` goes back: 500 drawn from a purpose, cleared of its mark, and 200."""
 
     inputs: tuple[OfflineToken, ...] = (
-        token(500, hops=2, paid=[PAYEE, PURPOSE, 700]),
-        token(200, hops=2, paid=[PAYEE, None, 700]),
+        token(500, hops=2, paid=[PAYEE, PURPOSE, 700, None]),
+        token(200, hops=2, paid=[PAYEE, None, 700, None]),
     )
     outputs: tuple[Output, ...] = (Output(PAYEE, 500, PURPOSE), Output(PAYEE, 200, None))
     terms: OfflineTerms = BACK
@@ -276,6 +386,16 @@ def test_a_release_gives_the_marks_back_and_asks_neither_limits_nor_conditions()
     ]
 
 
+@pytest.mark.parametrize("left", [None, 1, 3])
+def test_a_release_gives_back_what_was_left_then(left: int | None) -> None:
+    """Whatever the payee's own tokens last, who may have had them from several."""
+    inputs = (
+        token(500, hops=2, purpose=PURPOSE, left=left and 9, paid=[PAYEE, PURPOSE, 700, left]),
+        token(200, hops=2, paid=[PAYEE, None, 700, None]),
+    )
+    assert replace(Release(), inputs=inputs).judge()[0] == token(500, owner=PAYEE, hops=1, purpose=PURPOSE, left=left)
+
+
 FRESH = Release()
 WRONG_RELEASES: dict[str, tuple[type[TengeError], Release]] = {
     "of a load": (WrongPayee, replace(FRESH, inputs=(token(500), token(200)))),
@@ -284,7 +404,7 @@ WRONG_RELEASES: dict[str, tuple[type[TengeError], Release]] = {
     "to himself": (WrongPayee, replace(FRESH, outputs=(FRESH.outputs[0], Output(PAYER, 200, None)))),
     "of another's payment": (
         WrongPayee,
-        replace(FRESH, inputs=tuple(replace(t, paid=[THIRD, None, 700]) for t in FRESH.inputs)),
+        replace(FRESH, inputs=tuple(replace(t, paid=[THIRD, None, 700, None]) for t in FRESH.inputs)),
     ),
     "of a part": (AmountMismatch, replace(FRESH, inputs=FRESH.inputs[:1], outputs=FRESH.outputs[:1])),
     "of too much": (AmountMismatch, replace(FRESH, outputs=(FRESH.outputs[0], Output(PAYEE, 201, None)))),

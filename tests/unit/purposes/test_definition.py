@@ -10,11 +10,10 @@ import pytest
 from cbdc.errors import Expired, FormError, Malformed, PurposeRefused, TooLarge
 from cbdc.limits import MAX_NAME_CHARS, MAX_TITLE_CHARS
 from cbdc.purposes.conditions import Payment, PerPayment
-from cbdc.purposes.definition import Definition, MarkRule
+from cbdc.purposes.definition import Definition
+from cbdc.purposes.rules import Clears
 
-MEALS = Definition(
-    "meals", ("Meals", "Tamaq", "Obedy"), bytes(32), bytes(31) + b"1", PerPayment(500), MarkRule.CLEARS, 1000
-)
+MEALS = Definition("meals", ("Meals", "Tamaq", "Obedy"), bytes(32), bytes(31) + b"1", PerPayment(500), Clears(), 1000)
 PAYMENT = Payment("altyn/aida", "altyn/canteen", None, None, 500, 999)
 
 
@@ -36,9 +35,13 @@ def test_round_trip() -> None:
         (5, "keeps it", Malformed),
         (5, 1, Malformed),
         (5, ["clears"], Malformed),
+        (5, ["keeps_hops", 0], Malformed),
+        (5, {}, Malformed),
         (6, -1, Malformed),
         (6, 1.5, Malformed),
         (6, 10**12, TooLarge),
+        (7, [], Malformed),
+        (7, ["tax", 12, 12], Malformed),
     ],
 )
 def test_malformed(index: int, value: object, error: type[FormError]) -> None:
@@ -49,16 +52,16 @@ def test_malformed(index: int, value: object, error: type[FormError]) -> None:
     assert type(caught.value) is error
 
 
-def test_a_definition_has_seven_fields() -> None:
+def test_a_definition_has_eight_fields() -> None:
     for fields in (MEALS.to_cbor()[:-1], [*MEALS.to_cbor(), 1], {}, None):
         with pytest.raises(Malformed):
             Definition.from_cbor(fields)
 
 
 def test_a_refusal_explains_itself() -> None:
-    MEALS.check(PAYMENT)
+    assert MEALS.check([PAYMENT]) == ()
     with pytest.raises(PurposeRefused, match="Meals") as caught:
-        MEALS.check(replace(PAYMENT, amount_tiyn=501))
+        MEALS.check([PAYMENT, replace(PAYMENT, amount_tiyn=501)])
     facts = {name: str(value) for name, value in caught.value.values.items()}
     assert facts == {
         "purpose": "meals",
@@ -79,17 +82,12 @@ def test_a_refusal_explains_itself() -> None:
 )
 def test_it_explains_itself_in_every_language(language: str, wants: str, refused: str) -> None:
     assert MEALS.explain(language).startswith(wants)
-    assert MEALS.explain_refusal(PAYMENT, language) is None
-    said = MEALS.explain_refusal(replace(PAYMENT, amount_tiyn=501), language)
-    assert said is not None
-    assert said.startswith(refused)
+    assert MEALS.refusals([PAYMENT]) == ()
+    (refusal,) = MEALS.refusals([replace(PAYMENT, amount_tiyn=501)])
+    assert MEALS.explain_refusal(refusal, language).startswith(refused)
 
 
 def test_open_until_the_expiry() -> None:
     MEALS.check_open(999)
     with pytest.raises(Expired):
         MEALS.check_open(1000)
-
-
-def test_the_mark_clears() -> None:
-    assert MEALS.mark_after(bytes(32)) is None

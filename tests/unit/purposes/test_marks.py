@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 import pytest
 
 from cbdc.errors import AmountMismatch, Expired, PurposeMismatch, PurposeRefused, TengeError
 from cbdc.formats.certificates import Merchant
 from cbdc.formats.tokens import Output
-from cbdc.purposes.conditions import All, Condition, Payment, PerPayment
-from cbdc.purposes.definition import Definition, MarkRule
-from cbdc.purposes.marks import check_conserved, marks_after, payment_facts
+from cbdc.purposes.conditions import All, Approval, Condition, Memory, Payment, PerPayment, PerPeriod
+from cbdc.purposes.definition import Definition
+from cbdc.purposes.marks import Outcome, Paid, check_conserved, marks_after, merged, payment_facts
+from cbdc.purposes.rules import Clears, Keeps, KeepsHops, Mark, MarkRule, Split, UntilEvidence
 from cbdc.state.records import OfflineToken, Token
 from tests.support import NOW_S, World
 
@@ -65,19 +68,36 @@ def test_not_conserved(error: type[TengeError], inputs: list, outputs: list, lea
     assert type(caught.value) is error
 
 
-ANYTHING = All(())
+ANYTHING, CLEARS = All(()), Clears()
+ACCOUNTS = {CANTEEN: "altyn/canteen", SHOP: "altyn/shop"}
 
 
-def after(*outputs: Output, condition: Condition = ANYTHING, time_s: int = NOW_S) -> list[bytes | None]:
-    definition = Definition("meals", ("Meals",) * 3, AIDA, AIDA, condition, MarkRule.CLEARS, NOW_S + 1)
-    facts = {CANTEEN: "altyn/canteen", SHOP: "altyn/shop"}
-    return marks_after(
-        outputs,
-        {AIDA},
-        lambda _: definition,
-        lambda owner, amount: payment_facts("altyn/aida", facts[owner], None, amount, time_s),
-        time_s,
-    )
+def outcome(
+    *outputs: Output,
+    condition: Condition = ANYTHING,
+    mark: MarkRule = CLEARS,
+    split: Split | None = None,
+    time_s: int = NOW_S,
+    inputs: Sequence[Token] = (),
+    freed: Collection[bytes] = (),
+) -> Outcome:
+    """What becomes of a spend of AIDA's; without ``inputs``, of one token of each purpose in the outputs."""
+    definition = Definition("meals", ("Meals",) * 3, AIDA, AIDA, condition, mark, NOW_S + 1, split)
+    drawn = dict.fromkeys(output.purpose for output in outputs)
+
+    def payment_to(share: Paid, others_tiyn: int) -> Payment:
+        name = ACCOUNTS[share.payee]
+        memory = Memory()
+        tiyn = share.amount_tiyn
+        return payment_facts("altyn/aida", name, None, tiyn, time_s, others_tiyn=others_tiyn, memory=memory)
+
+    tokens = inputs or [Token(AIDA, 1, purpose, mark.first_left if purpose else None) for purpose in drawn]
+    return marks_after(tokens, outputs, {AIDA}, lambda _: definition, payment_to, time_s, freed)
+
+
+def after(*outputs: Output, **how: object) -> list[bytes | None]:
+    """The purpose that each output's token bears."""
+    return [mark and mark.purpose for mark in outcome(*outputs, **how).marks]
 
 
 def test_free_tokens_stay_free() -> None:
@@ -121,3 +141,119 @@ def test_the_facts_of_a_merchant() -> None:
         time_s=NOW_S,
         payee_tier=1,
     )
+
+
+# --- marks that last ---------------------------------------------------------------------------
+
+
+def left(*counts: int | None) -> list[Token]:
+    """AIDA's tokens of the purpose whose marks last so many payments; None does not count."""
+    return [Token(AIDA, 5, P, count) for count in counts]
+
+
+@pytest.mark.parametrize("rule", [Keeps(), UntilEvidence("registry")])
+def test_a_mark_that_is_kept_is_on_every_output(rule: MarkRule) -> None:
+    assert outcome(Output(CANTEEN, 5, P), Output(AIDA, 5, P), mark=rule).marks == [Mark(P, None), Mark(P, None)]
+
+
+@pytest.mark.parametrize(("before", "after"), [(3, Mark(P, 2)), (2, Mark(P, 1)), (1, None)])
+def test_a_payment_counts_down_and_change_does_not(before: int, after: Mark | None) -> None:
+    made = outcome(Output(CANTEEN, 3, P), Output(AIDA, 2, P), mark=KeepsHops(3), inputs=left(before))
+    assert made.marks == [after, Mark(P, before)]
+
+
+def test_a_merge_takes_the_smallest_number_left() -> None:
+    for counts in ((3, 2, 5), (5, 3, 2), (2, 5, 3)):
+        made = outcome(Output(CANTEEN, 10, P), Output(AIDA, 5, P), mark=KeepsHops(9), inputs=left(*counts))
+        assert made.marks == [Mark(P, 1), Mark(P, 2)]
+
+
+def test_the_mark_of_many_tokens() -> None:
+    assert merged([Token(AIDA, 5, None)]) == {}
+    assert merged([*left(None, None), Token(AIDA, 1, Q, 4)]) == {P: Mark(P, None), Q: Mark(Q, 4)}
+    assert merged(left(None, 4, None)) == merged(left(4, None)) == {P: Mark(P, 4)}
+
+
+def test_what_evidence_freed_is_free_in_every_output_and_asks_nothing() -> None:
+    outputs = (Output(CANTEEN, 5, P), Output(AIDA, 5, P))
+    made = outcome(*outputs, condition=PerPayment(1), mark=UntilEvidence("registry"), time_s=NOW_S + 9, freed={P})
+    assert made == Outcome([None, None])
+
+
+def test_freeing_one_purpose_does_not_free_another() -> None:
+    outputs = (Output(CANTEEN, 5, P), Output(CANTEEN, 5, Q))
+    assert after(*outputs, mark=Keeps(), freed={P}) == [None, Q]
+    with pytest.raises(PurposeRefused):
+        outcome(*outputs, condition=PerPayment(4), freed={P})
+
+
+# --- what was paid, and what it waits for --------------------------------------------------------
+
+
+def test_the_shares_are_told_apart_by_payee_and_purpose() -> None:
+    outputs = (
+        Output(CANTEEN, 3, P),
+        Output(SHOP, 5, P),
+        Output(CANTEEN, 2, P),
+        Output(CANTEEN, 7, Q),
+        Output(AIDA, 9, P),
+    )
+    assert outcome(*outputs).paid == (
+        Paid(CANTEEN, 5, Mark(P, None)),
+        Paid(SHOP, 5, Mark(P, None)),
+        Paid(CANTEEN, 7, Mark(Q, None)),
+    )
+
+
+def test_every_share_counts_in_the_period_of_every_other() -> None:
+    outputs = (Output(CANTEEN, 3, P), Output(SHOP, 5, P))
+    outcome(*outputs, condition=PerPeriod(8, 30))
+    with pytest.raises(PurposeRefused, match="condition=per_period"):
+        outcome(*outputs, condition=PerPeriod(7, 30))
+
+
+def test_another_purposes_share_does_not_count_in_the_period() -> None:
+    assert outcome(Output(CANTEEN, 5, P), Output(CANTEEN, 5, Q), condition=PerPeriod(5, 30)).waits == ()
+
+
+def test_it_waits_for_every_share() -> None:
+    made = outcome(Output(CANTEEN, 3, P), Output(SHOP, 5, P), condition=Approval(("altyn/dana",), 1), mark=Keeps())
+    assert [refusal.condition for refusal in made.waits] == ["approval", "approval"]
+    assert made.marks == [Mark(P, None), Mark(P, None)]
+
+
+def test_change_waits_for_nothing() -> None:
+    assert outcome(Output(AIDA, 3, P), condition=Approval(("altyn/dana",), 1)).waits == ()
+
+
+# --- a part that a rule splits off ---------------------------------------------------------------
+
+TAX = Split("altyn/shop", 12, 100)
+
+
+@pytest.mark.parametrize("rule", [Clears(), Keeps(), KeepsHops(2)])
+def test_the_part_split_off_is_free_and_asks_no_condition(rule: MarkRule) -> None:
+    outputs = (Output(CANTEEN, 88, P), Output(SHOP, 12, P), Output(AIDA, 50, P))
+    made = outcome(*outputs, condition=PerPayment(88), mark=rule, split=TAX)
+    change = Mark(P, rule.first_left)
+    assert made.marks == [rule.after(change), None, change]
+    assert made.paid == (Paid(CANTEEN, 88, change), Paid(SHOP, 12, change))
+
+
+@pytest.mark.parametrize(("payee_tiyn", "split_tiyn"), [(88, 11), (88, 13), (100, 0), (0, 100)])
+def test_another_part_than_the_rules_is_refused(payee_tiyn: int, split_tiyn: int) -> None:
+    pairs = ((CANTEEN, payee_tiyn), (SHOP, split_tiyn))
+    with pytest.raises(PurposeRefused, match="condition=split"):
+        outcome(*(Output(owner, tiyn, P) for owner, tiyn in pairs if tiyn), split=TAX)
+
+
+def test_a_split_is_of_what_is_paid_of_its_purpose() -> None:
+    """Neither change nor other money counts, and the part may come in pieces."""
+    outputs = (
+        Output(CANTEEN, 88, P),
+        Output(SHOP, 7, P),
+        Output(SHOP, 5, P),
+        Output(CANTEEN, 900, None),
+        Output(AIDA, 9, P),
+    )
+    assert after(*outputs, split=TAX, mark=Keeps()) == [P, None, None, None, P]

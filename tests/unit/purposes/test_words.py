@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import string
+from dataclasses import replace
 
 import pytest
 
+from cbdc.policy import DAY_S
 from cbdc.purposes import words
-from cbdc.purposes.conditions import Condition, Refusal
+from cbdc.purposes.conditions import Condition, Hours, Payment, PerPayment, Refusal
+from cbdc.purposes.definition import Definition
+from cbdc.purposes.rules import Keeps, Split
 from cbdc.purposes.words import KEYS, LANGUAGES, Phrase, say
+from tests.support import NOW_S
 from tests.unit.purposes.test_conditions import ALLOWED, PAYMENT, PERSON, REFUSED
+from tests.unit.purposes.test_memory_conditions import SAID
+from tests.unit.purposes.test_rules import RULES
 
 EVERY: list[Condition] = [*ALLOWED.values(), *(condition for condition, _ in REFUSED.values())]
 CYRILLIC = {chr(number) for number in range(0x400, 0x530)}
@@ -23,14 +30,30 @@ def phrases() -> list[Phrase]:
     refusals: list[Refusal | None] = [
         condition.refuses(payment) for condition in EVERY for payment in (PAYMENT, PERSON)
     ]
+    refusals += SAID.values()
     found = [phrase for refusal in refusals if refusal for phrase in (refusal.found, refusal.wanted)]
-    return [*found, *(condition.wants() for condition in EVERY)]
+    split = Split("altyn/tax", 12, 100)
+    taxed = Definition("works", ("Works",) * 3, bytes(32), bytes(32), PerPayment(1), Keeps(), NOW_S, split)
+    (of_split,) = taxed.refusals([PAYMENT])[:1]
+    rules = [split.wants(), of_split.found, *(rule.wants() for rule in RULES)]
+    days = Hours((0, 1, 2, 3, 4, 5, 6), 0, 1)
+    moments = [refusal.found for day in range(7) if (refusal := days.refuses(at(NOW_S + day * DAY_S)))]
+    return [*found, *rules, *moments, *(condition.wants() for condition in [*EVERY, days])]
+
+
+def at(time_s: int) -> Payment:
+    return replace(PAYMENT, time_s=time_s)
 
 
 def test_every_phrase_that_is_said_is_in_the_catalogue_in_every_language() -> None:
     for phrase in phrases():
         assert keys_in(phrase) <= KEYS
         assert all(say(phrase, language) for language in LANGUAGES)
+
+
+def test_no_words_are_there_that_nothing_says() -> None:
+    """But for the frame of a refusal, which the definition puts around it."""
+    assert set().union(*map(keys_in, phrases())) == KEYS - {"refused"}
 
 
 @pytest.mark.parametrize("key", sorted(words._WORDS))

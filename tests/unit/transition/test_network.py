@@ -190,7 +190,7 @@ def test_a_key_is_taken_once(world: World) -> None:
 
 def test_a_dismissed_bank_may_do_nothing(world: World) -> None:
     dismiss(world, "altyn")
-    with refuses(world, RoleRefused, name="altyn"):
+    with refuses(world, RoleRefused, key=world.banks["altyn"].public):
         world.issue("altyn", 100)
     value = world.view.get((Table.PARTICIPANT, b"altyn"))
     assert value is not None
@@ -483,7 +483,7 @@ def test_a_bank_acts_alone(world: World, kind: str) -> None:
 def test_a_dismissed_bank_does_no_banks_work(world: World, kind: str) -> None:
     raw = _by_a_bank(world, world.banks["altyn"])[kind]
     dismiss(world, "altyn")
-    with refuses(world, RoleRefused, name="altyn"):
+    with refuses(world, RoleRefused, key=world.banks["altyn"].public):
         world.submit(raw)
 
 
