@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cbdc.errors import LedgerCorrupt, Malformed, PurposeRefused
-from cbdc.formats import certificates
+from cbdc.formats import certificates, requests
 from cbdc.formats.certificates import Holder, Merchant
 from cbdc.formats.kinds import Kind
 from cbdc.formats.lines import Line
@@ -376,3 +376,41 @@ def test_only_the_mark_s_own_oracle_frees() -> None:
     message = town.pay("aru", "shop", [town.grant("aru", 500)], 500)
     town.attest(message)
     assert kinds(town) == ["grant", "payment"]
+
+
+def test_evidence_about_a_payment_frees_what_it_paid_and_not_its_change() -> None:
+    town = Town(UntilEvidence("inspector"))
+    message = town.pay("aru", "shop", [town.grant("aru", 500)], 300)
+    town.attest(message)
+    town.world.now_s = EXPIRY_S
+    town.sweep([outpoint(message, 0), outpoint(message, 1)])
+    assert town.tracked().books == Books(500, paid_tiyn=300, spent_tiyn=300, returned_tiyn=200)
+
+
+def test_a_purse_s_token_that_evidence_freed_comes_online_free() -> None:
+    town = Town(UntilEvidence("inspector"))
+    payment = town.signed_offline("aru", "shop", loaded(town, "aru", 500), 300)
+    town.world.reconcile(payment)
+    town.attest(town.world.message_id(payment))
+    town.world.now_s += 31 * DAY_S
+    town.sweep([name for who in ("aru", "shop") for name, _ in town.leaves(who)])
+    assert town.tracked().books == Books(500, online_tiyn=200, paid_tiyn=300, spent_tiyn=300)
+    freed = next(movement for movement in town.tracked().movements if movement.kind is Moved.FREED)
+    assert freed.time_s < town.world.now_s  # the evidence's time, not the sweep's
+
+
+def test_a_co_signer_who_is_paid_by_the_way_has_sold_nothing() -> None:
+    town = Town(Clears())
+    aru, stall, shop = (town.people[name] for name in ("aru", "stall", "shop"))
+    marked, free = town.grant("aru", 300), town.world.fund(stall, 50)
+    lines = (Line("bread", 250),)
+    request = requests.sign(shop.key, town.world.network, 250, lines, bytes(16))
+    outputs = (
+        bodies.Output(shop.key.public, 250, town.purpose),
+        bodies.Output(stall.key.public, 50, town.purpose),
+        bodies.Output(stall.key.public, 50, None),
+    )
+    body = bodies.Transfer((marked, free), outputs, town.world.now_s + DAY_S, lines=lines, request=request)
+    town.world.do(Kind.TRANSFER, body, aru.key, stall.key)
+    rows = {row.key: row.paid_tiyn for row in rows_by(town.tracked(), Group.ITEM)}
+    assert rows == {"bread": 250, NOT_STATED: 50}
