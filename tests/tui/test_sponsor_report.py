@@ -37,6 +37,7 @@ from tui.main import app
 from wallet.drawing.bundles import MAX_BUNDLES, Bundle, bundled
 from wallet.drawing.png import png
 from wallet.drawing.purpose import picture
+from wallet.scenarios import schema
 
 SCENARIO = Path(__file__).with_name("report.toml")
 PURPOSES = ("meals", "works", "chain", "field")
@@ -240,24 +241,22 @@ def test_a_mixed_payment_shows_its_marked_part_and_no_memo() -> None:
 # --- shipped scenarios -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["forgery", "market_day", "school_meals"])
-def test_the_books_of_shipped_scenarios(tenge: Run, tmp_path: Path, name: str) -> None:
-    assert "[[purpose]]" in shipped()[name].read_text()
+WITH_PURPOSES = sorted(name for name, path in shipped().items() if schema.read(path).purposes)
+
+
+def test_some_shipped_scenarios_have_purposes() -> None:
+    assert {"forgery", "market_day", "school_meals"} <= set(WITH_PURPOSES)
+
+
+@pytest.mark.parametrize("name", WITH_PURPOSES)
+def test_the_books_of_every_shipped_scenario_with_purposes(tenge: Run, tmp_path: Path, name: str) -> None:
     kept = tmp_path / "kept"
     assert CliRunner().invoke(app, ["scenario", "run", name, "--keep", str(kept)]).exit_code == 0
-    facts = report(tenge, kept / "ledger", "school-meals")
-    books = facts["books"]
-    assert tiyn(books, "issued", "covered") == tiyn(books, "held", "spent", "returned", "seized")
     held = tenge("ledger", "audit", kept / "ledger", "--json").json()["purpose"]
-    assert held.get("school-meals", "0.00") == books["held"]
-
-
-def test_every_shipped_scenario_with_purposes_is_among_them() -> None:
-    assert {n for n, path in shipped().items() if "[[purpose]]" in path.read_text()} == {
-        "forgery",
-        "market_day",
-        "school_meals",
-    }
+    for purpose in schema.read(shipped()[name]).purposes:
+        books = report(tenge, kept / "ledger", purpose.name)["books"]
+        assert tiyn(books, "issued", "covered") == tiyn(books, "held", "spent", "returned", "seized")
+        assert held.get(purpose.name, "0.00") == books["held"]
 
 
 # --- drawing -----------------------------------------------------------------------------------
