@@ -353,6 +353,22 @@ def test_what_reserves_covered_and_what_was_not_told_apart_are_said() -> None:
     assert "zattar" not in text
 
 
+def test_large_amounts_lose_no_digit_on_a_narrow_screen() -> None:
+    town = Town(Clears())
+    amount_tiyn = 98_765_432_109_12
+    for payee in ("shop", "stall"):
+        town.pay("aru", payee, [town.grant("aru", 2 * amount_tiyn)], amount_tiyn)
+    narrow = Console(width=80, file=io.StringIO())
+    show(narrow, town.tracked(), None, tree=True)
+    show(narrow, town.tracked(), None, tree=False)
+    assert isinstance(narrow.file, io.StringIO)
+    text = narrow.file.getvalue()
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+    assert "109.12" in text
+    assert "█" not in text.partition("Paid by payee")[2]  # no room for bars
+
+
 def test_a_picture_that_is_too_large_for_a_png_is_refused() -> None:
     with pytest.raises(TooLarge):
         png("<svg/>", 100_000, 1_000)
