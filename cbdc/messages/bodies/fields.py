@@ -49,7 +49,7 @@ def amount_from(value: cbor.Value) -> int:
     return int(value)
 
 
-def nothing(value: cbor.Value) -> None:
+def check_nothing(value: cbor.Value) -> None:
     """A field that says nothing. Raises Malformed: it says something."""
     if value is not None:
         raise Malformed("this kind of message says nothing more")

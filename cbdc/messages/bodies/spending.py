@@ -22,6 +22,7 @@ from cbdc.limits import (
 )
 from cbdc.messages.bodies.fields import (
     amount_from,
+    check_nothing,
     outpoints,
     outputs_from,
     spend_from,
@@ -178,7 +179,7 @@ class Load(Spend):
     @classmethod
     def from_cbor(cls, value: cbor.Value) -> Load:
         *spend, nothing = cbor.array(value, "load", 4)
-        nothing(nothing)
+        check_nothing(nothing)
         return cls(*spend_from(spend, least=1))
 
 
@@ -189,7 +190,7 @@ class Unload(Spend):
     @classmethod
     def from_cbor(cls, value: cbor.Value) -> Unload:
         *spend, nothing = cbor.array(value, "unload", 4)
-        nothing(nothing)
+        check_nothing(nothing)
         return cls(*spend_from(spend, least=1))
 
 
