@@ -392,7 +392,7 @@ def purpose_records() -> list[tuple[tuple[Table, bytes], Record]]:
         ((Table.WAITING, payment), waiting),
         ((Table.SPENT, purpose + account), Spent([[samples.NOW_S, 40_00], [samples.NOW_S + 60, 5_00]])),
         ((Table.FACT, tagged("fact", cbor.encode(["registry", payment]))), Facts(["accepted", "delivered"])),
-        ((Table.PAID, payment + purpose + canteen), Paid(aigul, 40_00, 15_00, 3)),
+        ((Table.PAID, payment + purpose + canteen), Paid(aigul, 40_00, 15_00, 3, samples.NOW_S)),
         ((Table.ALLOWANCE, purpose + account), Allowance(20_00)),
     ]
 
