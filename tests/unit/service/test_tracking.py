@@ -12,7 +12,7 @@ from cbdc.formats import certificates, requests
 from cbdc.formats.certificates import Holder, Merchant
 from cbdc.formats.kinds import Kind
 from cbdc.formats.lines import Line
-from cbdc.formats.tokens import outpoint
+from cbdc.formats.tokens import Output, outpoint
 from cbdc.messages import bodies
 from cbdc.policy import DAY_S
 from cbdc.purposes.conditions import All, Approval, Items, Not, Payee, PayeeMcc
@@ -88,7 +88,7 @@ def test_money_that_never_was_any_is_covered_for_whom_it_reached() -> None:
     world.now_s += DAY_S
     first = town.signed_offline("aru", "shop", name, 1_000, "a")
     shop, stall = town.people["shop"], town.people["stall"]
-    output = bodies.Output(stall.purse.public, 1_000, town.purpose)
+    output = Output(stall.purse.public, 1_000, town.purpose)
     second = world.payment(shop, stall, (outpoint(world.message_id(first), 0),), (output,), hop=2)
     world.reconcile(first, second)
     tracked = town.tracked()
@@ -342,7 +342,7 @@ def test_progress_and_one_snapshot(tmp_path: Path) -> None:
 def test_an_institution_may_be_paid() -> None:
     town = Town(Clears(), Payee(("altyn",)))
     name, bank = town.grant("aru", 500), town.world.banks["altyn"].public
-    body = bodies.Transfer((name,), (bodies.Output(bank, 500, town.purpose),), town.world.now_s + DAY_S)
+    body = bodies.Transfer((name,), (Output(bank, 500, town.purpose),), town.world.now_s + DAY_S)
     town.world.do(Kind.TRANSFER, body, town.people["aru"].key)
     (row,) = rows_by(town.tracked(), Group.PAYEE)
     assert (row.key, row.paid_tiyn) == ("altyn", 500)
@@ -406,9 +406,9 @@ def test_a_co_signer_who_is_paid_by_the_way_has_sold_nothing() -> None:
     lines = (Line("bread", 250),)
     request = requests.sign(shop.key, town.world.network, 250, lines, bytes(16))
     outputs = (
-        bodies.Output(shop.key.public, 250, town.purpose),
-        bodies.Output(stall.key.public, 50, town.purpose),
-        bodies.Output(stall.key.public, 50, None),
+        Output(shop.key.public, 250, town.purpose),
+        Output(stall.key.public, 50, town.purpose),
+        Output(stall.key.public, 50, None),
     )
     body = bodies.Transfer((marked, free), outputs, town.world.now_s + DAY_S, lines=lines, request=request)
     town.world.do(Kind.TRANSFER, body, aru.key, stall.key)
