@@ -18,10 +18,11 @@ from cbdc.transition.draft import Draft
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """The payment that is refunded: who paid (an account), and its record."""
+    """The payment that is refunded: who paid (an account), its record, and whether it was made offline."""
 
     payer: str
     paid: Paid
+    is_offline: bool
 
 
 def refund(draft: Draft, verified: Verified, body: Refund, time_s: int) -> None:
@@ -48,7 +49,8 @@ def refund(draft: Draft, verified: Verified, body: Refund, time_s: int) -> None:
     paid = source.paid
     after = Paid(paid.payer, paid.amount_tiyn, paid.refunded_tiyn + back_tiyn, paid.left)
     draft.put_paid(body.payment, body.purpose, body.payee, after)
-    memory.note_returned(draft, body.purpose, source.payer, back_tiyn, time_s)
+    if not source.is_offline:  # the ledger never counted it among what its payer spent
+        memory.note_returned(draft, body.purpose, source.payer, back_tiyn, time_s)
 
 
 def _mark(output: Output, own: Mark | None, returned: Mark, signers: frozenset[bytes]) -> Mark | None:
@@ -105,10 +107,10 @@ def _source(draft: Draft, body: Refund) -> _Source:
         certificate_id, _, _, left = made[0].paid or [b"", None, 0, None]
         payer = draft.certificate(certificate_id)
         amount_tiyn = sum(token.amount_tiyn for token in made)
-        return _Source(payer.account, paid or Paid(payer.key, amount_tiyn, 0, left))
+        return _Source(payer.account, paid or Paid(payer.key, amount_tiyn, 0, left), is_offline=True)
     if paid is None:
         raise NotOwner("no such payment of this purpose", payment=body.payment)
-    return _Source(guards.name_of(draft, paid.payer), paid)
+    return _Source(guards.name_of(draft, paid.payer), paid, is_offline=False)
 
 
 def _made_offline(draft: Draft, body: Refund) -> list[OfflineToken]:

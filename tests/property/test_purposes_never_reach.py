@@ -183,6 +183,8 @@ class Town:
             self.world.fund(self.people[name], 300_00)
             self.grant(self.people[name])
         self.world.fund(self.sponsor, 500_00)
+        for bank in self.world.banks:
+            self.world.issue(bank, 200_00)
 
     def enrol(self, name: str, bank: str, holder: Holder, mcc: str | None, kato: str | None, tier: int) -> Customer:
         key, purse = SigningKey(seed(f"{name} online")), SigningKey(seed(f"{name} purse"))
@@ -601,7 +603,8 @@ class Town:
         share.refunded += back
         must(share.refunded <= share.amount, "more was refunded than was paid", body)
         self.gained[body.purpose] += self.sums(inputs)[None] - change[None]
-        self.came_back(body.purpose, share.payer, back, self.world.now_s)
+        if body.payment not in self.raw:  # what was paid between purses was never counted
+            self.came_back(body.purpose, share.payer, back, self.world.now_s)
 
     def bank_gives_up(self) -> None:
         """A bank sets aside, or tries to, what it holds: also marked tokens."""

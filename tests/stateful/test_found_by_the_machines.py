@@ -5,11 +5,12 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from cbdc.errors import CertificateRevoked, PurposeMismatch, Replayed, RoleRefused
+from cbdc.errors import CertificateRevoked, PurposeMismatch, PurposeRefused, Replayed, RoleRefused
 from cbdc.formats.certificates import Holder
 from cbdc.formats.ed25519 import SigningKey
 from cbdc.formats.kinds import Kind
@@ -24,8 +25,8 @@ from cbdc.purposes.rules import UntilEvidence
 from cbdc.service.ledger import Identity, Ledger
 from cbdc.state.records import Token
 from cbdc.store.sqlite import SqliteStore
-from tests.support import LATER_S, NOW_S, Customer, World, seed
-from tests.unit.helpers import EXPIRY_S, define, grant, out, refuses, sweep, transfer
+from tests.support import LATER_S, LIMITS, NOW_S, Customer, World, seed
+from tests.unit.helpers import EXPIRY_S, define, grant, load, out, refuses, sweep, transfer
 
 
 class OnDisk(World):
@@ -111,7 +112,7 @@ def test_a_key_whose_old_certificate_was_enrolled_again_can_be_revoked() -> None
 
 
 class Proven(World):
-    """An oracle, and 300 tenge of a purpose that keeps its mark until it speaks; aigul has paid the shop 100 of them."""
+    """An oracle, and 300 tenge of a purpose that keeps its mark until it speaks; aigul paid the shop 100 of them."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -164,6 +165,31 @@ def test_a_bank_that_is_paid_marked_tokens_gives_none_of_them_up_as_free(proven:
     change = (out(bank.public, 200_00, proven.purpose),)
     with refuses(proven, PurposeMismatch):
         proven.do(Kind.RESERVE, bodies.Reserve((marked, free), change, LATER_S, 50_00), bank)
+
+
+def test_a_refund_of_what_was_paid_between_purses_gives_no_more_to_spend_online() -> None:
+    """Only what was counted in a period can count no more."""
+    world = World.founded("altyn")
+    akimat, aigul, shop = (
+        world.customer("akimat", holder=Holder.SPONSOR),
+        world.customer("aigul"),
+        world.customer("shop"),
+    )
+    purpose = define(world, akimat, condition=conditions.PerPeriod(100_00, 7))
+    names = [grant(world, akimat, purpose, aigul, 100_00) for _ in range(3)]
+    allowance = bodies.Allow(purpose, "altyn/aigul", 100_00, world.nonce())
+    world.do(Kind.ALLOW, allowance, akimat.key)
+    world.now_s += 1
+    aigul = world.customer("aigul", limits=replace(LIMITS, allowances=((purpose, 100_00),)))
+    leaf = load(world, [names[0]], [Output(aigul.purse.public, 100_00, purpose)], aigul.key)
+    offline = world.payment(aigul, shop, (leaf,), (Output(shop.purse.public, 100_00, purpose),))
+    world.reconcile(offline)
+    (online,) = transfer(world, [names[1]], [out(shop, 100_00, purpose)], aigul.key)
+    back = (out(aigul, 100_00, purpose),)
+    payment = world.message_id(offline)
+    world.do(Kind.REFUND, bodies.Refund((online,), back, LATER_S, payment, purpose, shop.purse.public), shop.key)
+    with refuses(world, PurposeRefused, condition="per_period"):
+        transfer(world, [names[2]], [out(shop, 100_00, purpose)], aigul.key)
 
 
 @contextmanager
