@@ -222,7 +222,7 @@ class Bazaar:
         spent = [token for name, token in (before[0] | before[1]).items() if name in body.inputs]
         payer = self.account[spent[0].owner]
         for output in body.outputs:
-            known = self.account[output.owner] in self.people
+            known = {payer, self.account[output.owner]} <= self.people.keys()
             if known and output.purpose and output.owner not in {token.owner for token in spent}:
                 self.paid.append((payment, output.purpose, output.owner, payer))
 
