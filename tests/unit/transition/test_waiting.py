@@ -29,7 +29,7 @@ from cbdc.formats.x509 import Role
 from cbdc.limits import MAX_WAITING_DAYS
 from cbdc.messages import bodies
 from cbdc.policy import DAY_S
-from cbdc.purposes.conditions import All, Any, Approval, Evidence, Items, PayeeMcc, PerPayment, PerPeriod
+from cbdc.purposes.conditions import All, Any, Approval, Before, Evidence, Items, PayeeMcc, PerPayment, PerPeriod
 from cbdc.purposes.rules import Clears, Keeps, KeepsHops, MarkRule, Split
 from cbdc.state.records import Paid, Token, Waiting
 from cbdc.transition.waiting import RETURNED_FROM, SETTLED_FROM
@@ -426,6 +426,16 @@ def test_the_conditions_ask_for_the_time_when_it_was_paid(world: World, aida: Cu
     for payment in (second, first):
         approve(world, payment, "altyn/bolat", bolat.key)
     assert tokens_of(world, shop) == [Token(shop.key.public, 900, None)] * 2
+
+
+def test_waiting_beyond_the_last_hour_of_a_condition_refuses_nothing(
+    world: World, aida: Customer, bolat: Customer, shop: Customer
+) -> None:
+    sponsor, purpose = programme(world, condition=All((BY_BOLAT, Before(NOW_S + 1))))
+    payment = hold_up(world, aida, grant(world, sponsor, purpose, aida, 900), [out(shop, 900, purpose)])
+    world.now_s += DAY_S
+    approve(world, payment, "altyn/bolat", bolat.key)
+    assert tokens_of(world, shop) == [Token(shop.key.public, 900, None)]
 
 
 def test_what_was_bought_is_asked_again_as_it_was_stated(world: World, aida: Customer, bolat: Customer) -> None:
