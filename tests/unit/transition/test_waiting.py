@@ -566,14 +566,17 @@ def test_what_lapsed_returns_with_its_marks_and_what_was_left_of_them(
 
 
 def test_a_payment_ends_once(world: World, aida: Customer, bolat: Customer, shop: Customer) -> None:
+    """One of its escrow tokens stands for all of it: two of them in one sweep would end it twice."""
     sponsor, purpose = programme(world, condition=BY_BOLAT)
-    payment = hold_up(world, aida, grant(world, sponsor, purpose, aida, 900), [out(shop, 900, purpose)], days=1)
+    token = grant(world, sponsor, purpose, aida, 900)
+    payment = hold_up(world, aida, token, [out(shop, 600, purpose), out(bolat, 300, purpose)], days=1)
     world.now_s += DAY_S
-    for names in ([escrow(payment)] * 2, [escrow(payment)]):
-        if len(names) == 1:
-            sweep(world, *names)
-        with refuses(world, RoleRefused):
-            sweep(world, names[0], returned(payment, 1))
+    with refuses(world, RoleRefused, outpoint=escrow(payment, 1)):
+        sweep(world, escrow(payment, 0), escrow(payment, 1))
+    sweep(world, escrow(payment))
+    for index in range(2):
+        with refuses(world, RoleRefused, outpoint=escrow(payment, index)):
+            sweep(world, escrow(payment, index))
 
 
 def test_who_spent_what_waited_is_told(world: World, aida: Customer, bolat: Customer, shop: Customer) -> None:
