@@ -17,14 +17,19 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from cbdc.amounts import format_tenge, parse_tenge
+from cbdc.errors import TooLarge
+from cbdc.formats import requests
+from cbdc.formats.certificates import Holder
 from cbdc.formats.kinds import Kind
+from cbdc.formats.lines import Line
 from cbdc.formats.tokens import Output
 from cbdc.messages import bodies
-from cbdc.purposes.rules import Clears
+from cbdc.policy import DAY_S
+from cbdc.purposes.rules import Clears, Keeps
 from cbdc.service.tracking import Group, Tracked, find_purpose, track
 from cbdc.store.sqlite import SqliteStore
 from tests.tui.conftest import Run
-from tests.unit.service.purpose_town import Town
+from tests.unit.service.purpose_town import STALL, Town
 from tui.commands.scenario import shipped
 from tui.commands.sponsor.report_files import COLUMNS, facts_of, write_csv
 from tui.commands.sponsor.report_view import bar, show
@@ -32,6 +37,7 @@ from tui.main import app
 from wallet.drawing.bundles import MAX_BUNDLES, Bundle, bundled
 from wallet.drawing.png import png
 from wallet.drawing.purpose import picture
+from wallet.scenarios import schema
 
 SCENARIO = Path(__file__).with_name("report.toml")
 PURPOSES = ("meals", "works", "chain", "field")
@@ -235,24 +241,22 @@ def test_a_mixed_payment_shows_its_marked_part_and_no_memo() -> None:
 # --- shipped scenarios -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["forgery", "market_day", "school_meals"])
-def test_the_books_of_shipped_scenarios(tenge: Run, tmp_path: Path, name: str) -> None:
-    assert "[[purpose]]" in shipped()[name].read_text()
+WITH_PURPOSES = sorted(name for name, path in shipped().items() if schema.read(path).purposes)
+
+
+def test_some_shipped_scenarios_have_purposes() -> None:
+    assert {"forgery", "market_day", "school_meals"} <= set(WITH_PURPOSES)
+
+
+@pytest.mark.parametrize("name", WITH_PURPOSES)
+def test_the_books_of_every_shipped_scenario_with_purposes(tenge: Run, tmp_path: Path, name: str) -> None:
     kept = tmp_path / "kept"
     assert CliRunner().invoke(app, ["scenario", "run", name, "--keep", str(kept)]).exit_code == 0
-    facts = report(tenge, kept / "ledger", "school-meals")
-    books = facts["books"]
-    assert tiyn(books, "issued", "covered") == tiyn(books, "held", "spent", "returned", "seized")
     held = tenge("ledger", "audit", kept / "ledger", "--json").json()["purpose"]
-    assert held.get("school-meals", "0.00") == books["held"]
-
-
-def test_every_shipped_scenario_with_purposes_is_among_them() -> None:
-    assert {n for n, path in shipped().items() if "[[purpose]]" in path.read_text()} == {
-        "forgery",
-        "market_day",
-        "school_meals",
-    }
+    for purpose in schema.read(shipped()[name]).purposes:
+        books = report(tenge, kept / "ledger", purpose.name)["books"]
+        assert tiyn(books, "issued", "covered") == tiyn(books, "held", "spent", "returned", "seized")
+        assert held.get(purpose.name, "0.00") == books["held"]
 
 
 # --- drawing -----------------------------------------------------------------------------------
@@ -315,3 +319,56 @@ def test_bars() -> None:
     assert bar(5, 10) == "█" * 12
     assert len(COLUMNS) == 13
     assert format_tenge(1) == "0.01"
+
+
+def test_short_tables_say_how_much_more_there_is() -> None:
+    town = Town(Clears())
+    for number in range(12):
+        name = f"shop{number}"
+        town.people[name] = town.world.customer(name, holder=Holder.MERCHANT, merchant=STALL)
+        town.pay("aru", name, [town.grant("aru", 100 + number)], 100)
+        town.world.now_s += DAY_S
+    text = every_form(town.tracked())
+    assert "and 2 more" in text
+    assert "2 days before" in text
+    assert all(f"altyn/shop{number}" in text for number in range(12))
+
+
+def test_what_reserves_covered_and_what_was_not_told_apart_are_said() -> None:
+    town = Town(Keeps())
+    town.load("aru", [town.grant("aru", 1_000)], 1_000)
+    ((name, _),) = town.leaves("aru")
+    for payee in ("shop", "stall"):
+        town.world.reconcile(town.signed_offline("aru", payee, name, 900, payee))
+    text = every_form(town.tracked())
+    assert "covered by reserves" in text
+    assert "covered by a reserve" in text
+    lines = (Line("zattar", 300),)
+    request = requests.sign(town.people["shop"].key, town.world.network, 200, lines, bytes(16))
+    mixed = Town(Clears())
+    marked, free = mixed.grant("aru", 100), mixed.world.fund(mixed.people["aru"], 100)
+    mixed.pay("aru", "shop", [marked, free], 100, lines=lines, request=request)
+    text = every_form(mixed.tracked())
+    assert "with other money" in text
+    assert "zattar" not in text
+
+
+def test_large_amounts_lose_no_digit_on_a_narrow_screen() -> None:
+    town = Town(Clears())
+    amount_tiyn = 98_765_432_109_12
+    for payee in ("shop", "stall"):
+        town.pay("aru", payee, [town.grant("aru", 2 * amount_tiyn)], amount_tiyn)
+    narrow = Console(width=80, file=io.StringIO())
+    show(narrow, town.tracked(), None, tree=True)
+    show(narrow, town.tracked(), None, tree=False)
+    assert isinstance(narrow.file, io.StringIO)
+    text = narrow.file.getvalue()
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+    assert "109.12" in text
+    assert "█" not in text.partition("Paid by payee")[2].partition("Paid by category")[0]  # no room for bars
+
+
+def test_a_picture_that_is_too_large_for_a_png_is_refused() -> None:
+    with pytest.raises(TooLarge):
+        png("<svg/>", 100_000, 1_000)

@@ -78,11 +78,11 @@ def percent(part_tiyn: int, whole_tiyn: int) -> str:
     return f"{tenths // 10}.{tenths % 10} %"
 
 
-def key_of(row: Row, group: Group) -> str:
+def key_of(key: str | None, group: Group) -> str:
     """What a row is of, in words where there is no such thing."""
-    if group is Group.ITEM and row.key in (NOT_STATED, NOT_TOLD_APART):
-        return "not stated" if row.key == NOT_STATED else "with other money"
-    return "none" if row.key is None else row.key
+    if group is Group.ITEM and key in (NOT_STATED, NOT_TOLD_APART):
+        return "not stated" if key == NOT_STATED else "with other money"
+    return "none" if key is None else key
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ def _bars(rows: Sequence[Row], group: Group, y: int) -> Drawn:
     elements = _text(_MARGIN, y + 16, f"Paid {GROUP_TITLES[group]}", "head")
     for number, row in enumerate(shown):
         line_y = y + 24 + _LINE * number
-        elements += _text(_MARGIN, line_y + 14, key_of(row, group), "", _BAR_UNITS) + _bar(row, most_tiyn, line_y)
+        elements += _text(_MARGIN, line_y + 14, key_of(row.key, group), "", _BAR_UNITS) + _bar(row, most_tiyn, line_y)
     more = len(paid) - len(shown)
     if more:
         elements += _text(_MARGIN, y + 38 + _LINE * len(shown), f"and {more} more", "dim")

@@ -98,7 +98,7 @@ class _Follower:
         if isinstance(body, Transfer) and body.terms is not None:
             purses.payment(trail, at, body, body.terms)
         elif isinstance(body, Transfer):
-            escrow = online.transfer(trail, at, body)
+            escrow = online.transfer(trail, at, body, message.signers)
             if escrow is not None and escrow.waited.entry is not None:
                 self._ends.setdefault(escrow.waited.entry, []).append(escrow)
         elif isinstance(body, Load | Unload):

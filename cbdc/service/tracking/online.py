@@ -47,7 +47,7 @@ def _of_purpose(trail: Trail, outputs: tuple[Output, ...]) -> list[tuple[int, Ou
 # --- payments ----------------------------------------------------------------------------------
 
 
-def transfer(trail: Trail, at: At, body: Transfer) -> Escrow | None:
+def transfer(trail: Trail, at: At, body: Transfer, signers: frozenset[bytes]) -> Escrow | None:
     """A payment with online tokens; what it holds in escrow if it waits."""
     spent = trail.live_among(body.inputs)
     if not spent:
@@ -76,7 +76,7 @@ def transfer(trail: Trail, at: At, body: Transfer) -> Escrow | None:
         piece = trail.piece(at, name, output.owner, payee.account, output.amount_tiyn, after, Place.ONLINE)
         got.append((payee, piece))
     trail.step(Moved.PAYMENT, at, payer.account, spent, [*kept, *(piece for _, piece in got)])
-    trail.pay(at, payer, got, body.lines)
+    trail.pay(at, payer, got, body.lines, signers)
     return None
 
 

@@ -121,10 +121,10 @@ def sweep(trail: Trail, at: At, body: Sweep) -> None:
         for piece in trail.live_among([name]):
             if piece.place is Place.OFFLINE:
                 _final(trail, at, piece, outpoint(at.message, index))
-            elif at.time_s >= trail.definition.expires_s:
-                give_up(trail, at, Moved.EXPIRED, piece)
-            else:
+            elif trail.is_freed([piece]):
                 free(trail, [piece])
+            else:
+                give_up(trail, at, Moved.EXPIRED, piece)
 
 
 def _final(trail: Trail, at: At, piece: Piece, made: bytes) -> None:
@@ -133,10 +133,15 @@ def _final(trail: Trail, at: At, piece: Piece, made: bytes) -> None:
     purse = trail.lookup.certificate_of(piece.owner, at.time_s)
     kept_tiyn = token.kept_tiyn or 0 if token else 0
     back_tiyn = piece.amount_tiyn - kept_tiyn
-    owner, mark = purse.online_key or piece.owner, trail.mark_of([piece])
-    online = [trail.piece(at, made, owner, purse.account, back_tiyn, mark, Place.ONLINE)] if back_tiyn else []
-    gone = ((Fate.SEIZED, kept_tiyn),) if kept_tiyn else ()
-    trail.step(Moved.FINAL, at, piece.holder, [piece], online, gone=gone)
+    seized = ((Fate.SEIZED, kept_tiyn),) if kept_tiyn else ()
     holder = Party(piece.holder)
-    trail.move(Moved.FINAL, at, holder, holder, back_tiyn, Place.ONLINE)
+    if trail.is_freed([piece]):
+        since = trail.freed_at(piece)
+        trail.step(Moved.FREED, since, piece.holder, [piece], [], gone=((Fate.SPENT, back_tiyn), *seized))
+        trail.move(Moved.FREED, since, holder, holder, back_tiyn, Place.FREE)
+    else:
+        owner, mark = purse.online_key or piece.owner, trail.mark_of([piece])
+        online = [trail.piece(at, made, owner, purse.account, back_tiyn, mark, Place.ONLINE)] if back_tiyn else []
+        trail.step(Moved.FINAL, at, piece.holder, [piece], online, gone=seized)
+        trail.move(Moved.FINAL, at, holder, holder, back_tiyn, Place.ONLINE)
     trail.move(Moved.SEIZED, at, holder, Party(purse.bank), kept_tiyn, Place.FREE)

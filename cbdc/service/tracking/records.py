@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from cbdc.purposes.definition import Definition
 
 Items: TypeAlias = tuple[tuple[str, int], ...]
 """What was bought for an amount: (category, tiyn), which add up to it. Two categories stand for what is not known."""
 
-NOT_STATED = ""
-"""The payment says nothing of what is bought."""
+NOT_STATED: Final = ""
+"""The payment says nothing of what is bought. Like the next, it is no category that a line can have."""
 
-NOT_TOLD_APART = "?"
-"""It says it of marked and free money together, and the purpose names no categories: which was paid with which is open,
-and what was bought with free money is not the sponsor's to know."""
+NOT_TOLD_APART: Final = "\0"
+"""The payment says it of marked and free money together, and the purpose names no categories: which was paid with which
+is open, and what was bought with free money is not the sponsor's to know."""
 
 
 class Moved(StrEnum):

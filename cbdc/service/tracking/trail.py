@@ -5,7 +5,7 @@ As much is kept as the purpose has tokens and movements, whatever else is in the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -116,7 +116,11 @@ class Trail:
         return max(piece.at, min(self._facts_about(piece)))
 
     def _facts_about(self, piece: Piece) -> list[At]:
-        return [self.facts[about] for about in (piece.name[:HASH_BYTES], piece.holder) if about in self.facts]
+        """Where facts were stated about a piece's owner, or about the payment that brought it: not about one of which
+        it is the change."""
+        payment = piece.name[:HASH_BYTES]
+        abouts = (piece.holder, payment) if (payment, piece.owner) in self.brought else (piece.holder,)
+        return [self.facts[about] for about in abouts if about in self.facts]
 
     # --- adding --------------------------------------------------------------------------------
 
@@ -178,14 +182,21 @@ class Trail:
         row = (at.time_s, at.entry, at.message, kind, payer.account, payee.account, amount_tiyn, place, is_marked)
         self.movements.append(Movement(*row, *where, items))
 
-    def pay(self, at: At, payer: Party, paid: Sequence[tuple[Party, Piece]], lines: Sequence[Line]) -> None:
-        """Report what a settled payment brought each payee's key."""
-        total_tiyn = sum(piece.amount_tiyn for _, piece in paid)
+    def pay(
+        self,
+        at: At,
+        payer: Party,
+        paid: Sequence[tuple[Party, Piece]],
+        lines: Sequence[Line],
+        signers: Collection[bytes] = (),
+    ) -> None:
+        """Report what a settled payment brought each payee's key; a signer who is paid by the way has sold nothing."""
+        total_tiyn = sum(piece.amount_tiyn for _, piece in paid if piece.owner not in signers)
         for owner in dict.fromkeys(piece.owner for _, piece in paid):
             got = [(payee, piece) for payee, piece in paid if piece.owner == owner]
             payee, place = got[0][0], got[0][1].place
             amount_tiyn = sum(piece.amount_tiyn for _, piece in got)
-            items = bought(self.definition, lines, amount_tiyn, total_tiyn)
+            items = bought(self.definition, () if owner in signers else lines, amount_tiyn, total_tiyn)
             self.brought[at.message, owner] = Brought(tuple(piece.name for _, piece in got), items)
             kind = Moved.SPLIT if self.definition.is_split_part(payee.account) else Moved.PAYMENT
             self.move(kind, at, payer, payee, amount_tiyn, place, merchant=payee, items=items)

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from cbdc.errors import LedgerCorrupt, Malformed, PurposeRefused
-from cbdc.formats import certificates
+from cbdc.formats import certificates, requests
 from cbdc.formats.certificates import Holder, Merchant
 from cbdc.formats.kinds import Kind
 from cbdc.formats.lines import Line
 from cbdc.formats.tokens import outpoint
 from cbdc.messages import bodies
 from cbdc.policy import DAY_S
-from cbdc.purposes.conditions import All, Approval, Items, Not, PayeeMcc
+from cbdc.purposes.conditions import All, Approval, Items, Not, Payee, PayeeMcc
 from cbdc.purposes.definition import Definition
 from cbdc.purposes.rules import Clears, Keeps, KeepsHops, Split, UntilEvidence
 from cbdc.service.tracking import (
@@ -337,3 +337,80 @@ def test_progress_and_one_snapshot(tmp_path: Path) -> None:
     assert tracked.books.returned_tiyn
     assert track(store, network, purpose).books == Books()  # so it was cut, and the report did not see it
     store.close()
+
+
+def test_an_institution_may_be_paid() -> None:
+    town = Town(Clears(), Payee(("altyn",)))
+    name, bank = town.grant("aru", 500), town.world.banks["altyn"].public
+    body = bodies.Transfer((name,), (bodies.Output(bank, 500, town.purpose),), town.world.now_s + DAY_S)
+    town.world.do(Kind.TRANSFER, body, town.people["aru"].key)
+    (row,) = rows_by(town.tracked(), Group.PAYEE)
+    assert (row.key, row.paid_tiyn) == ("altyn", 500)
+    assert [row.key for group in (Group.MCC, Group.REGION) for row in rows_by(town.tracked(), group)] == [None, None]
+
+
+def test_freed_money_that_goes_into_a_purse_or_out_of_it_is_followed_no_further() -> None:
+    town = Town(UntilEvidence("inspector"))
+    first, second = town.grant("aru", 500), town.grant("berik", 300)
+    town.load("berik", [second], 300)
+    ((leaf, _),) = town.leaves("berik")
+    town.attest("altyn/aru")
+    town.attest("altyn/berik")
+    town.load("aru", [first], 500)
+    town.unload("berik", leaf, 300)
+    assert kinds(town) == ["grant", "grant", "load", "freed", "freed"]
+    assert town.tracked().books == Books(800, spent_tiyn=800)
+
+
+def test_money_that_evidence_freed_and_money_that_it_did_not_stay_bound_together() -> None:
+    town = Town(UntilEvidence("inspector"))
+    first = town.pay("aru", "shop", [town.grant("aru", 500)], 500)
+    town.pay("aru", "shop", [town.grant("aru", 300)], 300)
+    town.attest(first)
+    town.pay("shop", "stall", [name for name, _ in town.tokens("shop", marked=True)], 800)
+    assert town.tracked().books == Books(800, online_tiyn=800, paid_tiyn=1_600)
+
+
+def test_only_the_mark_s_own_oracle_frees() -> None:
+    town = Town(Keeps())
+    message = town.pay("aru", "shop", [town.grant("aru", 500)], 500)
+    town.attest(message)
+    assert kinds(town) == ["grant", "payment"]
+
+
+def test_evidence_about_a_payment_frees_what_it_paid_and_not_its_change() -> None:
+    town = Town(UntilEvidence("inspector"))
+    message = town.pay("aru", "shop", [town.grant("aru", 500)], 300)
+    town.attest(message)
+    town.world.now_s = EXPIRY_S
+    town.sweep([outpoint(message, 0), outpoint(message, 1)])
+    assert town.tracked().books == Books(500, paid_tiyn=300, spent_tiyn=300, returned_tiyn=200)
+
+
+def test_a_purse_s_token_that_evidence_freed_comes_online_free() -> None:
+    town = Town(UntilEvidence("inspector"))
+    payment = town.signed_offline("aru", "shop", loaded(town, "aru", 500), 300)
+    town.world.reconcile(payment)
+    town.attest(town.world.message_id(payment))
+    town.world.now_s += 31 * DAY_S
+    town.sweep([name for who in ("aru", "shop") for name, _ in town.leaves(who)])
+    assert town.tracked().books == Books(500, online_tiyn=200, paid_tiyn=300, spent_tiyn=300)
+    freed = next(movement for movement in town.tracked().movements if movement.kind is Moved.FREED)
+    assert freed.time_s < town.world.now_s  # the evidence's time, not the sweep's
+
+
+def test_a_co_signer_who_is_paid_by_the_way_has_sold_nothing() -> None:
+    town = Town(Clears())
+    aru, stall, shop = (town.people[name] for name in ("aru", "stall", "shop"))
+    marked, free = town.grant("aru", 300), town.world.fund(stall, 50)
+    lines = (Line("bread", 250),)
+    request = requests.sign(shop.key, town.world.network, 250, lines, bytes(16))
+    outputs = (
+        bodies.Output(shop.key.public, 250, town.purpose),
+        bodies.Output(stall.key.public, 50, town.purpose),
+        bodies.Output(stall.key.public, 50, None),
+    )
+    body = bodies.Transfer((marked, free), outputs, town.world.now_s + DAY_S, lines=lines, request=request)
+    town.world.do(Kind.TRANSFER, body, aru.key, stall.key)
+    rows = {row.key: row.paid_tiyn for row in rows_by(town.tracked(), Group.ITEM)}
+    assert rows == {"bread": 250, NOT_STATED: 50}

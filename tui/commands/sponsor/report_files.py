@@ -7,7 +7,21 @@ from typing import Any, Final, TextIO
 
 from cbdc.amounts import format_tenge
 from cbdc.purposes.conditions.time import show_time
-from cbdc.service.tracking import Books, Flow, Group, Held, Movement, Row, Tracked, Turn, day_of, rows_by
+from cbdc.service.tracking import (
+    NOT_STATED,
+    NOT_TOLD_APART,
+    Books,
+    Flow,
+    Group,
+    Held,
+    Movement,
+    Row,
+    Tracked,
+    Turn,
+    day_of,
+    rows_by,
+)
+from wallet.drawing.purpose import key_of
 
 COLUMNS: Final = (
     "entry",
@@ -35,7 +49,7 @@ def facts_of(tracked: Tracked) -> dict[str, Any]:
         "until_s": tracked.until_s,
         "books": _books(tracked.books),
         "held": [_held(held) for held in tracked.held],
-        "by": {group.value: [_row(row) for row in rows_by(tracked, group)] for group in Group},
+        "by": {group.value: [_row(row, group) for row in rows_by(tracked, group)] for group in Group},
         "movements": [_movement(movement) for movement in tracked.movements],
         "trees": [_flow(tree) for tree in tracked.trees],
     }
@@ -63,7 +77,8 @@ def _held(held: Held) -> dict[str, str]:
     return {"holder": held.holder, **{name: format_tenge(tiyn) for name, tiyn in sums.items()}}
 
 
-def _row(row: Row) -> dict[str, Any]:
+def _row(row: Row, group: Group) -> dict[str, Any]:
+    """``key`` is null where there is no such thing; ``name`` says so in words."""
     sums = {
         "granted": row.granted_tiyn,
         "paid": row.paid_tiyn,
@@ -71,7 +86,8 @@ def _row(row: Row) -> dict[str, Any]:
         "net": row.net_tiyn,
         "returned": row.returned_tiyn,
     }
-    return {"key": row.key, **{name: format_tenge(tiyn) for name, tiyn in sums.items()}}
+    key = None if row.key in (NOT_STATED, NOT_TOLD_APART) else row.key
+    return {"key": key, "name": key_of(row.key, group), **{name: format_tenge(tiyn) for name, tiyn in sums.items()}}
 
 
 def _movement(movement: Movement) -> dict[str, Any]:
@@ -87,7 +103,7 @@ def _movement(movement: Movement) -> dict[str, Any]:
         "is_marked": movement.is_marked,
         "mcc": movement.mcc,
         "region": movement.kato,
-        "items": {category: format_tenge(tiyn) for category, tiyn in movement.items},
+        "items": {key_of(category, Group.ITEM): format_tenge(tiyn) for category, tiyn in movement.items},
         "message": movement.message.hex(),
     }
 
@@ -127,7 +143,7 @@ def write_csv(tracked: Tracked, target: TextIO) -> None:
 
 
 def _cells(movement: Movement) -> list[str]:
-    items = "; ".join(f"{category or 'not stated'}={format_tenge(tiyn)}" for category, tiyn in movement.items)
+    items = "; ".join(f"{key_of(category, Group.ITEM)}={format_tenge(tiyn)}" for category, tiyn in movement.items)
     return [
         str(movement.entry),
         show_time(movement.time_s),

@@ -13,7 +13,7 @@ from rich.tree import Tree
 from cbdc.amounts import show_tenge
 from cbdc.purposes.conditions.time import show_time
 from cbdc.service.tracking import Books, Flow, Group, Held, Moved, Row, Tracked, Turn, day_of, rows_by
-from wallet.drawing.purpose import GROUP_TITLES, describe_fates, key_of, parts_of, percent
+from wallet.drawing.purpose import FATE_WORDS, GROUP_TITLES, describe_fates, key_of, parts_of, percent
 
 SHORT: Final = 10
 """Rows of a short table; a last one says how many more there are, and how much that is."""
@@ -40,13 +40,11 @@ def show(console: Console, tracked: Tracked, by: Group | None, *, tree: bool) ->
     console.print(Text(f"{definition.name} · id {tracked.purpose.hex()[:16]} · as of {show_time(tracked.until_s)}\n"))
     _show_books(console, tracked.books)
     if by is not None:
-        console.print(_rows(rows_by(tracked, by), by, limit=None))
+        _show_rows(console, rows_by(tracked, by), by, limit=None)
     elif not tree:
         _show_held(console, tracked.held)
         for group in Group:
-            rows = rows_by(tracked, group)
-            if rows:
-                console.print(_rows(rows, group, limit=SHORT))
+            _show_rows(console, rows_by(tracked, group), group, limit=SHORT)
     if tree:
         for flow in tracked.trees:
             console.print(_tree(flow))
@@ -87,12 +85,20 @@ def _show_held(console: Console, held: Sequence[Held]) -> None:
         return
     table = _table("Held by", "holder", "online", "in purses", "waiting")
     for one in held[:SHORT]:
-        sums = (one.online_tiyn, one.offline_tiyn, one.waiting_tiyn)
-        table.add_row(Text(one.holder), *(show_tenge(tiyn) if tiyn else "" for tiyn in sums))
+        table.add_row(Text(one.holder), *_held_sums([one]))
     rest = held[SHORT:]
     if rest:
-        table.add_row(Text(f"and {len(rest)} more"), show_tenge(sum(one.total_tiyn for one in rest)), "", "")
+        table.add_row(f"and {len(rest)} more", *_held_sums(rest))
     console.print(table)
+
+
+def _held_sums(held: Sequence[Held]) -> list[str]:
+    return _added([(one.online_tiyn, one.offline_tiyn, one.waiting_tiyn) for one in held])
+
+
+def _added(rows: Sequence[tuple[int, ...]]) -> list[str]:
+    """The sum of each column, nothing for zero."""
+    return [show_tenge(sum(column)) if sum(column) else "" for column in zip(*rows, strict=True)]
 
 
 # --- sums --------------------------------------------------------------------------------------
@@ -102,27 +108,37 @@ def _table(title: str, first: str, *others: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold")
     table.add_column(first, overflow="fold")
     for name in others:
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="right", overflow="fold")
     return table
 
 
-def _rows(rows: Sequence[Row], group: Group, limit: int | None) -> Table:
-    if group is Group.DAY:
-        return _days(rows, limit)
+def _show_rows(console: Console, rows: Sequence[Row], group: Group, limit: int | None) -> None:
+    """The table, with bars where there is room for them: no digit gives way to a bar."""
+    if not rows:
+        return
+    tables = [_days(rows, limit)] if group is Group.DAY else [_rows(rows, group, limit, bars=b) for b in (True, False)]
+    unbounded = console.options.update(max_width=1_000)
+    fitting = [table for table in tables if console.measure(table, options=unbounded).maximum <= console.width]
+    console.print((fitting or tables[-1:])[0])
+
+
+def _rows(rows: Sequence[Row], group: Group, limit: int | None, *, bars: bool) -> Table:
     table = _table(f"Paid {GROUP_TITLES[group]}", group.value, "paid", "refunded", "net")
-    table.add_column("", no_wrap=True)
+    if bars:
+        table.add_column("", no_wrap=True)
     shown = rows if limit is None else rows[:limit]
-    most_tiyn = max((row.paid_tiyn for row in rows), default=0)
+    most_tiyn = max(row.paid_tiyn for row in rows)
     for row in shown:
-        back = show_tenge(row.given_back_tiyn) if row.given_back_tiyn else ""
-        sums = (show_tenge(row.paid_tiyn), back, show_tenge(row.net_tiyn))
-        table.add_row(Text(key_of(row, group)), *sums, bar(row.paid_tiyn, 2 * most_tiyn))
+        drawn = [bar(row.paid_tiyn, 2 * most_tiyn)] if bars else []
+        table.add_row(Text(key_of(row.key, group)), *_row_sums([row]), *drawn)
     rest = rows[len(shown) :]
     if rest:
-        paid_tiyn, back_tiyn = sum(row.paid_tiyn for row in rest), sum(row.given_back_tiyn for row in rest)
-        totals = (show_tenge(tiyn) for tiyn in (paid_tiyn, back_tiyn, paid_tiyn - back_tiyn))
-        table.add_row(Text(f"and {len(rest)} more"), *totals, "")
+        table.add_row(f"and {len(rest)} more", *_row_sums(rest))
     return table
+
+
+def _row_sums(rows: Sequence[Row]) -> list[str]:
+    return _added([(row.paid_tiyn, row.given_back_tiyn, row.net_tiyn) for row in rows])
 
 
 def _days(rows: Sequence[Row], limit: int | None) -> Table:
@@ -138,20 +154,14 @@ def _days(rows: Sequence[Row], limit: int | None) -> Table:
 
 
 def _day_sums(rows: Sequence[Row]) -> list[str]:
-    sums = [(row.granted_tiyn, row.paid_tiyn, row.given_back_tiyn, row.returned_tiyn) for row in rows]
-    return [show_tenge(sum(column)) if sum(column) else "" for column in zip(*sums, strict=True)]
+    return _added([(row.granted_tiyn, row.paid_tiyn, row.given_back_tiyn, row.returned_tiyn) for row in rows])
 
 
 # --- trees -------------------------------------------------------------------------------------
 
 
-def _unbroken(text: str, style: str = "") -> Text:
-    """A line in which no amount is broken where its thousands are parted."""
-    return Text(text.replace("\u2009", "\u202f"), style=style)
-
-
 def _tree(flow: Flow) -> Tree:
-    tree = Tree(_unbroken(describe_flow(flow)))
+    tree = Tree(Text(describe_flow(flow)))
     _grow(tree, flow)
     return tree
 
@@ -161,20 +171,25 @@ def _grow(tree: Tree, flow: Flow) -> None:
     after: list[Turn | Flow] = [*flow.turns, *flow.children]
     for one in sorted(after, key=lambda one: one.entry):
         if isinstance(one, Turn):
-            tree.add(_unbroken(describe_turn(one), "dim"))
+            tree.add(Text(describe_turn(one), style="dim"))
         else:
-            _grow(tree.add(_unbroken(describe_flow(one))), one)
+            _grow(tree.add(Text(describe_flow(one))), one)
+    if flow.fates and not _is_whole(flow):
+        tree.add(Text(f"now {describe_fates(flow.fates)}"))
 
 
 def describe_flow(flow: Flow) -> str:
-    """A node in one line: what came to whom, when, and what became of it that was not passed on."""
+    """A node in one line: what came to whom and when, and what became of it if that is all one thing."""
     extra = f", {show_tenge(flow.joined_tiyn)} merged in" if flow.joined_tiyn else ""
     extra += f", {show_tenge(flow.covered_tiyn)} covered by a reserve" if flow.covered_tiyn else ""
-    became = describe_fates(flow.fates)
+    became = f": {FATE_WORDS[flow.fates[0][0]]}" if _is_whole(flow) else ""
     where = f"{day_of(flow.time_s)}, entry {flow.entry}"
-    return (
-        f"{flow.kind} → {flow.holder} {show_tenge(flow.amount_tiyn)} ({where}){extra}{': ' if became else ''}{became}"
-    )
+    return f"{flow.kind} → {flow.holder} {show_tenge(flow.amount_tiyn)} ({where}){extra}{became}"
+
+
+def _is_whole(flow: Flow) -> bool:
+    """Whether one word says what became of all of it."""
+    return [tiyn for _, tiyn in flow.fates] == [flow.amount_tiyn] and not flow.children
 
 
 def describe_turn(turn: Turn) -> str:
