@@ -16,7 +16,6 @@ from cbdc.errors import (
     CertificateRevoked,
     Expired,
     Malformed,
-    NotEnrolled,
     NotOwner,
     PurposeMismatch,
     PurposeRefused,
@@ -80,7 +79,7 @@ def lacks(draft: Draft, payment_id: bytes, waiting: Waiting) -> tuple[Refusal, .
 
     Raises:
         PurposeRefused: a condition refuses it by now for good, such as a payee who is no longer what he was.
-        NotEnrolled, CertificateRevoked: there is no such payee any more.
+        CertificateRevoked: a payee's certificate is, or his bank is dismissed.
     """
     for _, owner, *_ in waiting.outputs:
         guards.enrolled(draft, owner)
@@ -160,7 +159,7 @@ def attest(draft: Draft, verified: Verified, body: Attest, time_s: int) -> None:
     memory.state_fact(draft, body)
     draft.once(verified.id)
     waiting = draft.waiting(body.about) if isinstance(body.about, bytes) else None
-    if waiting is not None and isinstance(body.about, bytes) and not waiting.lapsed and time_s < waiting.until_s:
+    if waiting is not None and isinstance(body.about, bytes) and time_s < waiting.until_s:
         settle_if_complete(draft, body.about, waiting, verified.id)
 
 
@@ -173,7 +172,7 @@ def _open(draft: Draft, payment_id: bytes, time_s: int) -> Waiting:
     waiting = draft.waiting(payment_id)
     if waiting is None:
         raise NotOwner("no such payment waits", payment=payment_id)
-    if waiting.lapsed or time_s >= waiting.until_s:
+    if time_s >= waiting.until_s:
         raise Expired("the payment has lapsed", found=time_s, limit=waiting.until_s)
     return waiting
 
@@ -200,7 +199,7 @@ def is_complete(draft: Draft, payment_id: bytes, waiting: Waiting) -> bool:
     """Whether nothing is lacking any more."""
     try:
         return not lacks(draft, payment_id, waiting)
-    except (PurposeRefused, NotEnrolled, CertificateRevoked):
+    except (PurposeRefused, CertificateRevoked):
         return False
 
 

@@ -856,7 +856,8 @@ class Model:
         own, rule = fewest_left(tokens).get(purpose), self.purposes[purpose]["mark"]
         left = min(rule[1], (own or 0) + 1) if rule[0] == "keeps_hops" else None
         self.refunded[what] += amount
-        self._came_back(purpose, payer, amount, self.time)
+        if what in self.paid:  # what was paid between purses was never counted
+            self._came_back(purpose, payer, amount, self.time)
         self._spend(message)
         marked = [o if o.purpose is None else o._replace(left=own if o in change else left) for o in message["outputs"]]
         self._create(message, marked)

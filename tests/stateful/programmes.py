@@ -275,7 +275,7 @@ class Programmes(Economy):
         body = bodies.Recall(purpose, tuple(names), f"case {self.nonce().hex()}")
         self.do(Kind.RECALL, body, *keys)
 
-    @rule(data=st.data(), amount=st.sampled_from([0, 50_00, 300_00]))
+    @rule(data=st.data(), amount=st.sampled_from([300_00, 50_00, 0]))
     def allow(self, data: Data, amount: int) -> None:
         fault = self.seldom(data, "not sponsor", "unknown")
         purpose = seed("nothing") if fault == "unknown" else self.pick(data, self.model.purposes)

@@ -258,7 +258,7 @@ class LedgerMachine(OfflineMachine, Programmes):
         self.now_s += self.now_s == before.issued_s
         limits = before.limits
         allowed = {of: tiyn for (of, account), tiyn in self.model.allowed.items() if account == before.account}
-        if allowed and data.draw(st.booleans()):
+        if allowed and data.draw(st.integers(0, 3)):
             purpose = self.pick(data, allowed)
             more = self.fault(data, "more than allowed") != ""
             limits = replace(limits, allowances=((purpose, allowed[purpose] + more),))
@@ -412,6 +412,7 @@ class PurposeMachine(Programmes):
     unload = OfflineMachine.unload
     sweep = OfflineMachine.sweep
     sweep_all = OfflineMachine.sweep_all
+    renew_certificates = LedgerMachine.renew_certificates
 
     @rule(seconds=st.sampled_from([1, 3600, DAY_S, 4 * DAY_S]))
     def some_time_passes(self, seconds: int) -> None:

@@ -53,6 +53,13 @@ def test_malformed(error: type[FormError], value: object) -> None:
     assert type(caught.value) is error
 
 
+@pytest.mark.parametrize(("value", "found"), [("clear", "clear"), (None, "None"), (["keeps", 1], "keeps")])
+def test_an_unknown_rule_is_named(value: object, found: str) -> None:
+    with pytest.raises(Malformed, match="unknown rule") as caught:
+        rule_from_cbor(value)
+    assert caught.value.values["found"] == found
+
+
 def test_the_first_payee_of_a_mark_that_clears_is_free() -> None:
     assert (Clears().first_left, Clears().after(Mark(P, None)), Clears().back(None)) == (None, None, None)
 

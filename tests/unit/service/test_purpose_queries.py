@@ -364,7 +364,7 @@ def test_a_payment_whose_payee_is_denied_by_now_lapses(field: Field) -> None:
 def test_tokens_that_evidence_has_freed_are_due(field: Field) -> None:
     purpose = field.purpose(ANYTHING, mark=UntilEvidence("registry"))
     first, second = field.grant(purpose, 500), field.grant(purpose, 300, field.bek)
-    payment = field.pay(first, out(field.shop, 400, purpose), out(field.aida, 100, purpose))
+    payment = field.pay(first, out(field.shop, 400, purpose), out(field.akimat, 100, purpose))
     assert field.due() == []
     field.attest("delivered", payment)
     assert field.due() == [(field.world.now_s, outpoint(payment, 0))]

@@ -18,13 +18,14 @@ from cbdc.errors import (
     RoleRefused,
     WrongPayee,
 )
-from cbdc.formats.tokens import Output
+from cbdc.formats.tokens import Output, outpoint
 from cbdc.policy import DAY_S
 from cbdc.purposes.conditions import Payee, PerPayment, PerPeriod
 from cbdc.purposes.rules import Clears, Keeps, KeepsHops, MarkRule, Split
 from cbdc.state.records import Paid, Token
 from tests.support import LATER_S, LIMITS, NOW_S, Customer, World
 from tests.unit.helpers import (
+    ANYBODY,
     EXPIRY_S,
     HOUR_S,
     STRANGER,
@@ -431,6 +432,23 @@ def test_an_offline_payment_is_refunded_online(
     with refuses(world, AmountMismatch, found=101, limit=100):
         refund(world, shop, payment, purpose, [rest], [out(aida, 101, purpose)], payee=key)
     refund(world, shop, payment, purpose, [rest], [out(aida, 100, purpose), out(shop, 1)], payee=key)
+
+
+def test_each_purpose_of_an_offline_payment_is_refunded_apart(world: World, aida: Customer, shop: Customer) -> None:
+    sponsor, purpose = programme(world)
+    other = define(world, sponsor, name="other", condition=ANYBODY)
+    tokens = [grant(world, sponsor, purpose, aida, 400), grant(world, sponsor, other, aida, 200), world.fund(aida, 50)]
+    name = load(world, tokens, [in_purse(aida, 400, purpose), in_purse(aida, 200, other), in_purse(aida, 50)], aida.key)
+    leaves = tuple(outpoint(name[:32], index) for index in range(3))
+    outputs = (in_purse(shop, 400, purpose), in_purse(shop, 200, other), in_purse(shop, 50))
+    payment = world.payment(aida, shop, leaves, outputs)
+    world.reconcile(payment)
+    key, free, message = shop.purse.public, world.fund(shop, 401), world.message_id(payment)
+    for mark, limit in ((purpose, 400), (other, 200)):
+        with refuses(world, AmountMismatch, found=401, limit=limit):
+            refund(world, shop, message, mark, [free], [out(aida, 401, mark)], payee=key)
+    refund(world, shop, message, other, [free], [out(aida, 200, other), out(shop, 201)], payee=key)
+    assert tokens_of(world, aida) == [Token(aida.key.public, 200, other)]
 
 
 def test_an_offline_payment_that_was_passed_on_is_refunded(world: World, aida: Customer, shop: Customer) -> None:

@@ -29,7 +29,7 @@ from cbdc.formats.x509 import Role
 from cbdc.limits import MAX_WAITING_DAYS
 from cbdc.messages import bodies
 from cbdc.policy import DAY_S
-from cbdc.purposes.conditions import All, Any, Approval, Evidence, Items, PayeeMcc, PerPayment, PerPeriod
+from cbdc.purposes.conditions import All, Any, Approval, Before, Evidence, Items, PayeeMcc, PerPayment, PerPeriod
 from cbdc.purposes.rules import Clears, Keeps, KeepsHops, MarkRule, Split
 from cbdc.state.records import Paid, Token, Waiting
 from cbdc.transition.waiting import RETURNED_FROM, SETTLED_FROM
@@ -428,6 +428,16 @@ def test_the_conditions_ask_for_the_time_when_it_was_paid(world: World, aida: Cu
     assert tokens_of(world, shop) == [Token(shop.key.public, 900, None)] * 2
 
 
+def test_waiting_beyond_the_last_hour_of_a_condition_refuses_nothing(
+    world: World, aida: Customer, bolat: Customer, shop: Customer
+) -> None:
+    sponsor, purpose = programme(world, condition=All((BY_BOLAT, Before(NOW_S + 1))))
+    payment = hold_up(world, aida, grant(world, sponsor, purpose, aida, 900), [out(shop, 900, purpose)])
+    world.now_s += DAY_S
+    approve(world, payment, "altyn/bolat", bolat.key)
+    assert tokens_of(world, shop) == [Token(shop.key.public, 900, None)]
+
+
 def test_what_was_bought_is_asked_again_as_it_was_stated(world: World, aida: Customer, bolat: Customer) -> None:
     sponsor, purpose = programme(world, condition=All((BY_BOLAT, Items(("food",)))))
     shop = world.customer("shop")
@@ -556,14 +566,17 @@ def test_what_lapsed_returns_with_its_marks_and_what_was_left_of_them(
 
 
 def test_a_payment_ends_once(world: World, aida: Customer, bolat: Customer, shop: Customer) -> None:
+    """One of its escrow tokens stands for all of it: two of them in one sweep would end it twice."""
     sponsor, purpose = programme(world, condition=BY_BOLAT)
-    payment = hold_up(world, aida, grant(world, sponsor, purpose, aida, 900), [out(shop, 900, purpose)], days=1)
+    token = grant(world, sponsor, purpose, aida, 900)
+    payment = hold_up(world, aida, token, [out(shop, 600, purpose), out(bolat, 300, purpose)], days=1)
     world.now_s += DAY_S
-    for names in ([escrow(payment)] * 2, [escrow(payment)]):
-        if len(names) == 1:
-            sweep(world, *names)
-        with refuses(world, RoleRefused):
-            sweep(world, names[0], returned(payment, 1))
+    with refuses(world, RoleRefused, outpoint=escrow(payment, 1)):
+        sweep(world, escrow(payment, 0), escrow(payment, 1))
+    sweep(world, escrow(payment))
+    for index in range(2):
+        with refuses(world, RoleRefused, outpoint=escrow(payment, index)):
+            sweep(world, escrow(payment, index))
 
 
 def test_who_spent_what_waited_is_told(world: World, aida: Customer, bolat: Customer, shop: Customer) -> None:
