@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from cbdc.errors import NotEnrolled, TengeError, WrongPayee
+from cbdc.errors import NotEnrolled, TengeError, Unsettled, WrongPayee
 from cbdc.formats import certificates, requests
 from cbdc.formats.certificates import Certificate
 from cbdc.formats.ed25519 import SigningKey
@@ -112,18 +112,23 @@ class OnlineWallet:
         memo: str = "",
         request: bytes | None = None,
         wait_s: int = WAIT_FOR_S,
+        agreed: Plan | None = None,
     ) -> Receipt:
         """Pay an online key; the receipt is verified before it is returned.
 
         ``request`` is the payee's own word on what is bought (`PurposeWallet.request`), for purposes that depend on it.
         What needs approval or evidence waits for it, at most ``wait_s`` seconds: `PurposeWallet.waiting` shows it.
+        ``agreed`` is the plan that somebody said yes to.
 
         Raises:
+            Unsettled: the payment divides otherwise by now than was agreed.
             InsufficientFunds, PurposeRefused and every other refusal of the ledger.
         """
         tokens = self._tokens_to_pay(port)
         coins = coins_of(tokens)
         plan = self.plan(port, payee, amount_tiyn, purpose=purpose, request=request, coins=coins)
+        if agreed is not None and not plan.is_as(agreed):
+            raise Unsettled("the payment divides otherwise by now: look at it again", payee=plan.payee)
         split_off = self._split_off(port, plan)
         chosen = pick(plan.shares, coins, payee, self.key.public, split_off=split_off)
         sealed = seal(memo, payee, self.network) if memo else None

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from cbdc.errors import FormError, Malformed, TooLarge
+from cbdc.errors import FormError, Malformed, NotSponsor, TooLarge
 from cbdc.limits import MAX_SCENARIO_BYTES, MAX_SPLIT_PARTS
 from cbdc.purposes.definition import Definition
 from cbdc.purposes.rules import MarkRule, Split, rule_from_cbor
+from wallet.directory import key_named
+from wallet.port import LedgerPort
 from wallet.scenarios.conditions import condition_of
 from wallet.scenarios.values import (
     Table,
@@ -72,6 +74,28 @@ def definition_of(spec: PurposeSpec, key_of: Callable[[str], bytes], account_of:
         expires_s=spec.expires_s,
         split=Split(account_of(split.to), split.parts, split.of) if split else None,
     )
+
+
+def definition_by(spec: PurposeSpec, own_account: str, own_key: bytes, port: LedgerPort) -> Definition:
+    """As `definition_of`, wallets named by account and institutions by name; ``own_key`` is the sponsor's to use.
+
+    Institutions are taken at their word: oracles and approvers are on no list that a wallet has.
+
+    Raises:
+        NotSponsor: the file names another sponsor. NotEnrolled: an account has no key in force. FormError.
+    """
+    if spec.sponsor != own_account:
+        raise NotSponsor("the file names another sponsor", found=spec.sponsor, wanted=own_account)
+
+    def key_of(account: str) -> bytes:
+        return own_key if account == own_account else key_named(port, account)
+
+    def account_of(name: str) -> str:
+        if "/" in name and name != own_account:
+            key_named(port, name)
+        return name
+
+    return definition_of(spec, key_of, account_of)
 
 
 def read(path: Path, sponsor: str) -> PurposeSpec:

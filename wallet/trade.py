@@ -5,7 +5,7 @@ What a purse checks is the purse's; here is only the order of things, the same o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
@@ -16,6 +16,7 @@ from cbdc.formats.hashing import HASH_BYTES
 from cbdc.formats.kinds import Kind
 from cbdc.limits import MIN_NAMED_ID_CHARS
 from cbdc.messages.message import decode
+from cbdc.purposes.definition import Definition
 from wallet import acceptance
 from wallet.carriers import exchange
 from wallet.carriers.base import Carrier
@@ -205,12 +206,14 @@ def purpose_named(purse: Purse, text: str | None) -> bytes | None:
     Raises:
         Malformed: none is called so, or several are.
     """
-    if text is None:
-        return None
-    known = purse.definitions()
+    return None if text is None else purpose_among(purse.definitions(), text)
+
+
+def purpose_among(known: Mapping[bytes, Definition], text: str) -> bytes:
+    """The id of one of these purposes, by its name or id. Raises Malformed: none is called so, or several are."""
     found = [purpose for purpose, definition in known.items() if text in (definition.name, purpose.hex())]
     if len(found) != 1:
-        what = "several purposes are called so: give its id" if found else "this wallet knows no such purpose"
+        what = "several purposes are called so: give its id" if found else "no such purpose is known"
         names = ", ".join(sorted({definition.name for definition in known.values()}))
         raise Malformed(what, found=text[:80], known=names or "none")
     return found[0]
