@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cbdc.errors import Malformed, NotEnrolled
+from cbdc.formats import certificates
 from cbdc.formats.ed25519 import PUBLIC_KEY_BYTES
 from wallet.port import LedgerPort
 
@@ -24,6 +25,14 @@ def key_named(port: LedgerPort, text: str) -> bytes:
 def keys_named(port: LedgerPort, text: str) -> tuple[bytes, ...]:
     """As `key_named`, every key of an account that is in force. A key may be a revoked one."""
     return port.keys_of(text) or (key_named(port, text),) if "/" in text else (_key(text),)
+
+
+def account_of(port: LedgerPort, key: bytes, network: bytes) -> str:
+    """Whose a key is: an account, or for an institution's or nobody's the key itself, in hex."""
+    try:
+        return certificates.unverified(port.certificate_bytes(key), network)[0].account
+    except NotEnrolled:
+        return key.hex()
 
 
 def _key(text: str) -> bytes:

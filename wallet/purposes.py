@@ -43,7 +43,7 @@ class PurposeWallet(OnlineWallet):
         Raises:
             NotOwner: it brought this wallet nothing that bore a mark. InsufficientFunds: too little money for it.
         """
-        source = self._refundable(port, payment_id)
+        source = self.refundable(port, payment_id)
         back_tiyn = source.rest_tiyn if amount_tiyn is None else amount_tiyn
         keys = port.keys_of(source.payer)
         if not keys:
@@ -54,7 +54,8 @@ class PurposeWallet(OnlineWallet):
         raw = build(Kind.REFUND, body, self.owners(tokens, inputs), self.network)
         return self.submit(port, raw, "refunded", -back_tiyn, source.payer)
 
-    def _refundable(self, port: LedgerPort, payment_id: bytes) -> Refundable:
+    def refundable(self, port: LedgerPort, payment_id: bytes) -> Refundable:
+        """What a payment brought this wallet that may be given back. Raises NotOwner: nothing."""
         own = {key.public for key in self.keys()} | self._purse_keys()
         found = [source for source in port.refundable(payment_id) if source.payee in own and source.rest_tiyn]
         if not found:

@@ -20,11 +20,13 @@ from cbdc.purposes.definition import Definition
 from wallet import acceptance
 from wallet.carriers import exchange
 from wallet.carriers.base import Carrier
+from wallet.plan import Plan
 from wallet.protocol import Invoice, PaymentBundle, read_invoice
 from wallet.purse import Purse, Received, Sent
 
-Approve = Callable[[Invoice], None]
-"""Asked with an invoice that is by a purse of an admitted bank, before anything is signed; raises to refuse."""
+Approve = Callable[[Invoice, Plan | None], None]
+"""Asked with an invoice that is by a purse of an admitted bank, before anything is signed; raises to refuse. The plan
+is how the payment would divide; None if it was made already, or cannot be made."""
 
 
 T = TypeVar("T", Sent, Received)
@@ -46,7 +48,7 @@ class Deal:
 def at_most(limit_tiyn: int | None) -> Approve:
     """Approves up to an amount; None is any amount."""
 
-    def approve(invoice: Invoice) -> None:
+    def approve(invoice: Invoice, _plan: Plan | None = None) -> None:
         if limit_tiyn is not None and invoice.amount_tiyn > limit_tiyn:
             raise LimitPayment("the invoice asks for more than is allowed", found=invoice.amount_tiyn, limit=limit_tiyn)
 
@@ -61,10 +63,17 @@ def pay(purse: Purse, invoice_raw: bytes, approve: Approve, purpose: bytes | Non
     """
     invoice = read_invoice(invoice_raw, purse.network)
     acceptance.verified_certificate(invoice.certificate_raw, purse.knowledge())
-    approve(invoice)
+    approve(invoice, _plan(purse, invoice_raw, purpose))
     bundle = purse.pay(invoice_raw, purpose)
     payment_id = payment_id_of(bundle, purse.network)
     return Deal(payment_id, invoice.certificate.account, invoice.amount_tiyn, is_confirmed=False), bundle
+
+
+def _plan(purse: Purse, invoice_raw: bytes, purpose: bytes | None) -> Plan | None:
+    try:
+        return purse.plan(invoice_raw, purpose)
+    except TengeError:  # paying says better why not, or gives the same bytes again
+        return None
 
 
 def buy(purse: Purse, link: Carrier, approve: Approve, purpose: bytes | None = None) -> Deal:
