@@ -235,12 +235,13 @@ class OnlineWallet:
         operator_key = TrustList.verify(port.trust_list(), self.network).operator_key()
         receipt.verify(raw, port.origin, operator_key)
         message = decode(raw, self.network)
+        own = self.key.public
         item = HistoryItem(receipt.time_s, what, amount_tiyn, counterpart, message.id, receipt.index, memo)
         with self.vault.together():
             self.vault.put("receipt", message.id, [raw, receipt.encode()])
             self.vault.put("history", message.id, item.fields())
             for index, output in enumerate(getattr(message.body, "outputs", ())):
-                if output.owner == self.key.public:
+                if output.owner == own:
                     self.vault.put("seen", outpoint(message.id, index), None)
         return receipt
 
