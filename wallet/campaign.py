@@ -111,6 +111,11 @@ class Campaign:
         self._rows = {row.number: row for row in listed.rows}
         self._tokens: dict[bytes, Token] | None = None
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether something of it may have been signed."""
+        return self._journal.head() is not None
+
     # --- before anything is signed -------------------------------------------------------------
 
     def check_may_run(self, *, resume: bool, is_named: bool) -> None:
@@ -151,7 +156,6 @@ class Campaign:
         for batch in self._journal.batches():
             if batch.is_open:
                 self._settle(batch)
-        self._definition.check_open(self._port.ledger_time_s())
         paid = self._journal.paid_rows()
         problems = list(self.listed.problems)
         payees: dict[int, bytes] = {}
@@ -168,9 +172,11 @@ class Campaign:
             progress("checking", done, len(self.listed.rows))
         left = {number: key for number, key in payees.items() if number not in paid}
         wrong = sorted((one for one in problems if one.number not in paid), key=lambda one: one.number)
+        if left:
+            self._definition.check_open(self._port.ledger_time_s())
         total_tiyn = sum(self._rows[number].amount_tiyn for number in left)
         free_tiyn = sum(token.amount_tiyn for token in self._free().values())
-        return Check(left, tuple(wrong), total_tiyn, free_tiyn, self._journal.head() is not None)
+        return Check(left, tuple(wrong), total_tiyn, free_tiyn, self.is_begun)
 
     def _payee(self, row: Row) -> tuple[str, bytes]:
         """Account and key of a row. Raises NotEnrolled, CertificateRevoked: nobody, or nobody any more."""
@@ -197,7 +203,7 @@ class Campaign:
         """
         if any(batch.state is BatchState.PENDING for batch in self._journal.batches()):
             raise Unsettled("a batch has no answer yet: check first")
-        if self._journal.head() is None:
+        if not self.is_begun:
             now_s = self._port.ledger_time_s()
             self._journal.begin(Head(self.name, self._purpose, self.listed.digest, now_s))
         self._journal.set_refusals({problem.number: problem.code for problem in check.problems})

@@ -267,6 +267,7 @@ def test_after_a_break_it_says_how_to_go_on_and_writes_the_report(
         patched.setattr(grants.Campaign, "run", broken)
         said = typed("sponsor", "grant", "akimat", "meals", path, "--report", town / "out.csv")
     assert (said.status, "0 rows paid, 0 refused, 1 pending" in said.err) == (1, True)
+    assert "with --resume goes on" in said.err
     with (town / "out.csv").open() as file:
         assert [row["status"] for row in csv.DictReader(file)] == ["pending"]
     assert refused("sponsor", "grant", "akimat", "meals", path) == "unsettled"

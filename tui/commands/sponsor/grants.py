@@ -106,6 +106,8 @@ def _reporting(campaign: Campaign, report: Path | None, as_json: bool) -> Iterat
     except TengeError:
         counts = Counter(result.status for result in campaign.results(problems))
         tell(f"{counts['paid']} rows paid, {counts['refused']} refused, {counts['pending']} pending", as_json)
+        if campaign.is_begun:
+            tell("the same command with --resume goes on, and pays nobody twice", as_json)
         raise
     finally:
         if report is not None:
