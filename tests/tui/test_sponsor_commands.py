@@ -375,7 +375,12 @@ def test_a_payment_waits_for_approval_and_the_tax_is_split_off(done: Any, typed:
         assert [(part["title"], part["amount"]) for part in one["money"]] == [("repairs", "112.00")]
         assert one["asks_for"] == ["approval by 1 of: altyn/rector"]
     assert done("sponsor", "waiting", "canteen")["waiting"] == []
-    assert one["payment"] in typed("sponsor", "waiting", "rector").out
+    said = typed("sponsor", "waiting", "rector").out.splitlines()
+    assert said[:2] == [
+        f"payment {one['payment']}",
+        f"  112\u00a0₸ repairs, from altyn/dana to altyn/erlan, altyn/tax, until {one['until']}",
+    ]
+    assert said[2:] == ["  waits for approval by 1 of: altyn/rector; approved by nobody yet"]
     assert refused("sponsor", "approve", "erlan", one["payment"]) == "role_refused"
     assert refused("sponsor", "approve", "canteen", one["payment"]) == "not_owner"
     approved = done("sponsor", "approve", "rector", one["payment"][:10])
@@ -425,3 +430,28 @@ def test_a_recall_needs_the_governor_as_well(done: Any, refused: Any, typed: Run
     assert refused("sponsor", "recall", "akimat", "food", "altyn/dana", *court) == "io_error"
     (town / "ledger" / "keys" / "operator.pem").rename(town / "ledger" / "keys" / "governor.pem")
     assert refused("sponsor", "recall", "akimat", "food", "altyn/dana", *court) == "role_refused"
+
+
+# --- institutions ------------------------------------------------------------------------------
+
+
+def test_the_governor_admits_an_oracle_who_then_speaks(tenge: Run, done: Any, town: Path, ledger: ServedLedger) -> None:
+    def admit(name: str, *rest: object) -> Outcome:
+        arguments = (town / "ledger", name, "--role", "oracle", *rest, "--ledger", town / "ledger" / "s", "--json")
+        return tenge("ledger", "admit", *arguments, TENGE_PASSPHRASE=PASSPHRASE)
+
+    made = admit("school", "--new-key", town / "school.pem")
+    assert made.status == 0, made.out
+    assert read_key(town / "school.pem", PASSPHRASE).public.hex() == made.json()["key"]
+    stated = tenge(
+        *("sponsor", "attest", "school", "attended", "--about", "altyn/dana", "--key", town / "school.pem"),
+        *("--ledger", town / "ledger" / "s", "--json"),
+        TENGE_PASSPHRASE=PASSPHRASE,
+    )
+    assert (stated.status, stated.json()["about"]) == (0, "altyn/dana"), stated.out
+    assert admit("other", "--new-key", town / "school.pem").code() == "already_there"
+    assert admit("other", "--key", "00").code() == "malformed"
+    assert admit("other").code() == "malformed"
+    assert admit("other", "--key", made.json()["key"]).status == 1
+    (town / "ledger" / "keys" / "operator.pem").replace(town / "ledger" / "keys" / "governor.pem")
+    assert admit("other", "--key", "11" * 32).code() == "role_refused"

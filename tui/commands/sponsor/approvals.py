@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from cbdc.amounts import format_tenge, parse_tenge, show_tenge
 from cbdc.formats.lines import lines_from_cbor
@@ -25,7 +23,7 @@ from tui.output import Json, out, print_json, refusals
 from tui.passphrase import key_passphrase_for
 from wallet import trade
 from wallet.directory import account_of
-from wallet.oracle import OracleDesk
+from wallet.institutions import OracleDesk
 from wallet.port import LedgerPort
 from wallet.remote import RemotePort
 
@@ -46,13 +44,8 @@ def waiting(
         if as_json:
             print_json({"ok": True, "waiting": facts})
             return
-        if not facts:
-            out.print("Nothing waits.")
-            return
-        table = Table("payment", "from", "to", "money", "bought", "waits for", "approved by", "until")
-        for one in facts:
-            table.add_row(*[escape(cell) for cell in _cells(one)])
-        out.print(table)
+        for line in [line for one in facts for line in _lines(one)] or ["Nothing waits."]:
+            out.print(line, markup=False, soft_wrap=True)
 
 
 def _facts(
@@ -95,12 +88,18 @@ def _asked(held: Waiting, known: dict[bytes, Definition], language: str) -> list
     return [say(node.wants(), language) for node in nodes if isinstance(node, Approval | Evidence)]
 
 
-def _cells(one: dict[str, Any]) -> list[str]:
-    money = [f"{show_tenge(parse_tenge(part['amount']))} {part['title']}".strip() for part in one["money"]]
-    lines = [f"{category} {amount}" for category, amount in one["lines"]]
-    until = f"lapsed {one['until']}" if one["lapsed"] else one["until"]
-    columns = (one["to"], money, lines, one["asks_for"], one["approvals"])
-    return [one["payment"], one["from"], *["\n".join(column) for column in columns], until]
+def _lines(one: dict[str, Any]) -> list[str]:
+    """A payment for people: its id, and below that what is known of it."""
+    money = [f"{show_tenge(parse_tenge(part['amount']))} {part['title'] or 'free'}" for part in one["money"]]
+    bought = [f"{category} {amount}" for category, amount in one["lines"]]
+    if one["lapsed"]:
+        return [f"payment {one['payment']}", f"  from {one['from']}: lapsed {one['until']}, and returned"]
+    return [
+        f"payment {one['payment']}",
+        f"  {', '.join(money)}, from {one['from']} to {', '.join(one['to'])}, until {one['until']}",
+        *([f"  for {', '.join(bought)}"] if bought else []),
+        f"  waits for {'; '.join(one['asks_for'])}; approved by {', '.join(one['approvals']) or 'nobody yet'}",
+    ]
 
 
 def approve(
