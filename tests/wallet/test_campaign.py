@@ -282,6 +282,27 @@ def test_after_a_break_the_same_bytes_go_in_again(opened: Opened, plan: str) -> 
     assert {status for status, _ in statuses(campaign).values()} == {"paid"}
 
 
+def test_a_refusal_of_what_counts_already_is_not_believed(opened: Opened) -> None:
+    """Something else than the batch was refused behind the submission, such as its receipt."""
+    school = opened(3)
+
+    class Behind(Cable):
+        is_first = True
+
+        def submit(self, message: bytes) -> Receipt:
+            receipt = super().submit(message)
+            if self.is_first:
+                self.is_first = False
+                raise Expired("not the batch")
+            return receipt
+
+    campaign = school.campaign(school.write(school.rows()), Behind(school.town.port))
+    with pytest.raises(Expired):
+        run(campaign)
+    assert run(campaign).payees == {}
+    assert set(school.granted().values()) == {1_50}
+
+
 def test_a_campaign_that_has_no_answer_signs_nothing_until_it_is_checked(opened: Opened) -> None:
     school = opened(3)
     cable = Flaky(school.town.port, "?")
@@ -422,7 +443,10 @@ def test_who_was_refused_is_paid_once_he_has_a_key_again(opened: Opened) -> None
 
 
 class Aging(Flaky):
-    """Lets time pass in front of the first submission, until a certificate has run out."""
+    """Lets time pass in front of the first submission, until a certificate has run out.
+
+    Meanwhile money arrives that would pay the others without the token of the first batch.
+    """
 
     def __init__(self, school: School, plan: str, seconds: int) -> None:
         super().__init__(school.town.port, plan)
@@ -431,6 +455,8 @@ class Aging(Flaky):
     def submit(self, message: bytes) -> Receipt:
         seconds, self._seconds = self._seconds, 0
         self._school.town.pass_time(seconds)
+        if seconds:
+            self._school.fund(3_00)
         return super().submit(message)
 
 
