@@ -268,6 +268,18 @@ class Declined(TengeError):
     code = "declined"
 
 
+class CampaignChanged(TengeError):
+    """A list of payees that was begun is another by now; ``found`` and ``wanted`` are the digests."""
+
+    code = "campaign_changed"
+
+
+class CampaignRefused(TengeError):
+    """Rows of a list of payees cannot be paid; nothing was signed."""
+
+    code = "campaign_refused"
+
+
 class LedgerBusy(TengeError):
     """Another process writes this ledger."""
 

@@ -110,6 +110,10 @@ MAX_MEMO_CHARS: Final = 200
 MAX_SCENARIO_BYTES: Final = 1 << 20
 """A scenario file: some twenty thousand steps."""
 
+MAX_CAMPAIGN_BYTES: Final = 16 << 20
+MAX_CAMPAIGN_ROWS: Final = 100_000
+"""A sponsor's list of payees: a region's pupils; a country has several lists. Its journal is some ten megabytes."""
+
 # --- conditions --------------------------------------------------------------------------------
 
 MAX_CONDITION_DEPTH: Final = 4

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tui.commands import bench, fraud, ledger, purse, qr, scenario, serve, sponsor
+from tui.commands import admit, bench, fraud, ledger, purse, qr, scenario, serve, sponsor
 from tui.output import CommandLine
 
 
@@ -34,6 +34,7 @@ def tenge(
     """Digital Tenge: a ledger of tokenised tenge, with offline and special-purpose payments."""
 
 
+ledger.app.command("admit")(admit.admit)
 ledger.app.command("serve")(serve.serve)
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(purse.app, name="purse")

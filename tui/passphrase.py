@@ -12,6 +12,7 @@ from cbdc.errors import Malformed
 
 PASSPHRASE_VARIABLE: Final = "TENGE_PASSPHRASE"  # noqa: S105 - the name of a variable
 PIN_VARIABLE: Final = "TENGE_PIN"
+KEY_VARIABLE: Final = "TENGE_KEY_PASSPHRASE"
 
 
 def passphrase_for(what: str, *, is_new: bool = False) -> str:
@@ -26,6 +27,11 @@ def passphrase_for(what: str, *, is_new: bool = False) -> str:
     if not sys.stdin.isatty():
         raise Malformed(f"no terminal to ask for a passphrase: set {PASSPHRASE_VARIABLE}")
     return str(typer.prompt(f"Passphrase for {what}", hide_input=True, confirmation_prompt=is_new, err=True))
+
+
+def key_passphrase_for(what: str) -> str:
+    """As `passphrase_for`, for an institution's key beside a wallet: it may have a passphrase of its own."""
+    return os.environ.get(KEY_VARIABLE) or passphrase_for(what)
 
 
 def pin_given() -> str | None:

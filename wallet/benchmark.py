@@ -8,35 +8,41 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import multiprocessing
-import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from cbdc.errors import InvariantViolation
 from cbdc.formats import certificates
-from cbdc.formats.certificates import PurseLimits
-from cbdc.formats.ed25519 import SigningKey, is_valid
+from cbdc.formats.certificates import Holder, PurseLimits
+from cbdc.formats.ed25519 import SigningKey
 from cbdc.formats.kinds import Kind
 from cbdc.formats.tokens import Output, outpoint
-from cbdc.messages.bodies import Enrol, Load, OfflineTerms, Reconcile, Transfer
+from cbdc.limits import MAX_ENROLMENTS
+from cbdc.messages.bodies import Enrol, Grant, Load, OfflineTerms, Reconcile, Transfer
 from cbdc.messages.message import build, decode
 from cbdc.policy import Policy
+from cbdc.purposes.conditions import PerPayment
+from cbdc.purposes.definition import Definition
+from cbdc.purposes.rules import Clears
 from cbdc.service import verifiers
 from cbdc.service.founding import Governor
 from cbdc.service.ledger import Identity, Ledger
+from cbdc.service.queries import Queries
 from cbdc.store.sqlite import SqliteStore
 from wallet import sizes
+from wallet.campaign import BATCH, Campaign
+from wallet.campaign_list import PaymentList, Row
+from wallet.keys import words_of
+from wallet.port import LocalPort
+from wallet.purposes import PurposeWallet
+from wallet.throughput import Raw, Round, Throughput
+from wallet.vault import QUICK_KDF, Vault
 
 NOW_S: Final = 1_788_000_000
 _UNTIL_S: Final = NOW_S + 86_400
-_SLICE_S: Final = 0.3
 _ROUND: Final = 5_000
 """Transfers between two slices of raw verification."""
 
@@ -47,6 +53,7 @@ _OWNERS: Final = 64
 _WINDOW: Final = 4_000
 """Messages that the bench keeps waiting for their receipts, as many concurrent clients would."""
 
+_STIPEND_TIYN: Final = 500_00
 _EVIDENCE: Final = 250
 """Payments in one reconcile: some merchant's day."""
 
@@ -56,7 +63,7 @@ Figures = dict[str, dict[str, float | int]]
 
 def run(directory: Path, transfers: int, report: Report) -> Figures:
     """All figures, grouped as in the JSON output. Collects garbage rarely while it measures: see `_quiet_collector`."""
-    with _Raw() as raw, _Bench(directory / "one", raw) as bench, _quiet_collector():
+    with Raw() as raw, _Bench(directory / "one", raw) as bench, _quiet_collector():
         report("warming up")
         bench.transfers(_ROUND, inputs=1, outputs=1)
         raw.forget()
@@ -68,6 +75,9 @@ def run(directory: Path, transfers: int, report: Report) -> Figures:
         two = bench.transfers(max(500, transfers // 2), inputs=2, outputs=2)
         report("reconciled hops")
         hops = bench.reconcile(max(500, transfers))
+        report("a grant to a list of pupils")
+        with _School(bench, directory / "sponsor", max(500, transfers)) as school:
+            granted, by_list = school.grants(), school.by_list()
         rates = raw.mean()
     report("offline payloads")
     return {
@@ -85,6 +95,12 @@ def run(directory: Path, transfers: int, report: Report) -> Figures:
             "two_in_two_out_ratio": 2 * two.ratio,
         },
         "reconcile": {"hops_per_s": hops.per_s, "ratio": hops.ratio},
+        "grant": {
+            "per_s": granted.per_s,
+            "ratio": granted.ratio,
+            "by_list_per_s": by_list.per_s,
+            "by_list_ratio": by_list.ratio,
+        },
         "payload": {**sizes.figures(sizes.measure(directory / "payloads"))},
     }
 
@@ -102,120 +118,13 @@ def _quiet_collector() -> Iterator[None]:
         gc.unfreeze()
 
 
-# --- raw verification --------------------------------------------------------------------------
-
-
-class _Raw:
-    """Strict Ed25519 verification alone, in slices between the other measurements.
-
-    Machines change their speed by the minute; a ratio is to the slices just before and after what was measured.
-    """
-
-    def __init__(self) -> None:
-        self._cores = os.cpu_count() or 1
-        self._pool = multiprocessing.get_context("forkserver").Pool(self._cores)
-        self._pool.map(_verify_for, [0.05] * self._cores, chunksize=1)
-        self._one: list[float] = []
-        self._all: list[float] = []
-
-    def __enter__(self) -> _Raw:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.terminate()
-        self._pool.join()
-
-    def slice(self) -> float:
-        """Verifications per second on all cores, just now: the better of threads and processes."""
-        self._one.append(_verify_for(_SLICE_S) / _SLICE_S)
-        with ThreadPoolExecutor(self._cores) as threads:
-            in_threads = sum(threads.map(_verify_for, [_SLICE_S] * self._cores))
-        in_processes = sum(self._pool.map(_verify_for, [_SLICE_S] * self._cores, chunksize=1))
-        self._all.append(max(in_threads, in_processes) / _SLICE_S)
-        return self._all[-1]
-
-    def forget(self) -> None:
-        """Leave out the slices of the warming up."""
-        self._one.clear()
-        self._all.clear()
-
-    def mean(self) -> dict[str, float | int]:
-        return {
-            "verify_per_s_one_thread": sum(self._one) / len(self._one),
-            "verify_per_s_all_cores": sum(self._all) / len(self._all),
-        }
-
-
-def _verify_for(seconds: float) -> int:
-    """Verifications of distinct 200-byte messages done within a time."""
-    key = SigningKey(_seed("raw"))
-    signed = [(message := i.to_bytes(200, "big"), key.sign(message)) for i in range(64)]
-    done, until = 0, time.perf_counter() + seconds
-    while time.perf_counter() < until:
-        for message, signature in signed:
-            if not is_valid(key.public, message, signature):
-                raise InvariantViolation("a genuine signature did not verify")
-        done += len(signed)
-    return done
-
-
 # --- the ledger --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """Some messages handed in together: how many (transfers or hops), in how long, each one's wait, raw beside it."""
-
-    count: int
-    taken_s: float
-    waits_ms: list[float]
-    raw_per_s: float
-
-    @property
-    def ratio(self) -> float:
-        return self.count / self.taken_s / self.raw_per_s
-
-
-@dataclass(frozen=True, slots=True)
-class Throughput:
-    """What some rounds come to: rates, ratios to the raw slices around each, time from submit to receipt."""
-
-    rounds: tuple[Round, ...]
-
-    @property
-    def per_s(self) -> float:
-        return sum(r.count for r in self.rounds) / sum(r.taken_s for r in self.rounds)
-
-    @property
-    def ratio(self) -> float:
-        """All that was done, to all that raw verification would have done in the same time."""
-        return sum(r.count for r in self.rounds) / sum(r.taken_s * r.raw_per_s for r in self.rounds)
-
-    @property
-    def lowest_ratio(self) -> float:
-        return min(r.ratio for r in self.rounds)
-
-    @property
-    def highest_ratio(self) -> float:
-        return max(r.ratio for r in self.rounds)
-
-    @property
-    def p50_ms(self) -> float:
-        return self._wait_ms(0.5)
-
-    @property
-    def p99_ms(self) -> float:
-        return self._wait_ms(0.99)
-
-    def _wait_ms(self, quantile: float) -> float:
-        waits_ms = sorted(wait for r in self.rounds for wait in r.waits_ms)
-        return waits_ms[int(len(waits_ms) * quantile)]
 
 
 class _Bench:
     """A ledger with verifying processes, and money to move about."""
 
-    def __init__(self, directory: Path, raw: _Raw) -> None:
+    def __init__(self, directory: Path, raw: Raw) -> None:
         self._raw = raw
         self.governor = Governor.from_seed(_seed("governor"))
         self.network = self.governor.network
@@ -223,8 +132,8 @@ class _Bench:
         self.identity = Identity(self.network, "bench", operator)
         store = SqliteStore.create(directory / "ledger.db")
         self.ledger = Ledger(store, self.identity, clock=lambda: NOW_S, verifier=verifiers.processes())
-        self._do(self.governor.genesis("bench", "Operator", operator.public, Policy(), NOW_S))
-        self._do(self.governor.admit_bank("altyn", self.bank.public, NOW_S))
+        self.do(self.governor.genesis("bench", "Operator", operator.public, Policy(), NOW_S))
+        self.do(self.governor.admit_bank("altyn", self.bank.public, NOW_S))
         self.owners = [SigningKey(_seed(f"owner {i}")) for i in range(_OWNERS)]
         self.purses = [SigningKey(_seed(f"purse {i}")) for i in range(_OWNERS)]
         self.purse_certificates = self._enrol()
@@ -236,9 +145,27 @@ class _Bench:
     def __exit__(self, *_: object) -> None:
         self.ledger.close()
 
-    def _do(self, raw: bytes) -> bytes:
+    def do(self, raw: bytes) -> bytes:
+        """Hand a message in and wait; its id."""
         self.ledger.submit(raw).result()
         return decode(raw, self.network).id
+
+    def enrol_wallets(self, keys: Mapping[str, bytes], holder: Holder) -> None:
+        """Customers without purses, by name."""
+        common: dict[str, Any] = {"bank": "altyn", "issued_s": NOW_S, "expires_s": NOW_S + 10**8, "holder": holder}
+        raw = [
+            certificates.issue(self.bank, self.network, subject=name, key=key, **common) for name, key in keys.items()
+        ]
+        for start in range(0, len(raw), MAX_ENROLMENTS):
+            body = Enrol(tuple(raw[start : start + MAX_ENROLMENTS]))
+            self.do(build(Kind.ENROL, body, [self.bank], self.network))
+
+    def fund_key(self, key: bytes, amount_tiyn: int) -> bytes:
+        """Fresh money for a key, in one token; its outpoint."""
+        self._nonce += 1
+        issued = self.do(self.governor.issue(self.bank.public, amount_tiyn, self._nonce.to_bytes(16, "big")))
+        body = Transfer((outpoint(issued, 0),), (Output(key, amount_tiyn, None),), _UNTIL_S)
+        return outpoint(self.do(build(Kind.TRANSFER, body, [self.bank], self.network)), 0)
 
     def _enrol(self) -> list[bytes]:
         common: dict[str, Any] = {"bank": "altyn", "issued_s": NOW_S, "expires_s": NOW_S + 10**8}
@@ -249,7 +176,7 @@ class _Bench:
             offline = certificates.issue(
                 self.bank, self.network, key=purse.public, limits=limits, online_key=owner.public, **mine
             )
-            self._do(build(Kind.ENROL, Enrol((wallet, offline)), [self.bank], self.network))
+            self.do(build(Kind.ENROL, Enrol((wallet, offline)), [self.bank], self.network))
             ids.append(certificates.unverified(offline, self.network)[0].id)
         return ids
 
@@ -258,11 +185,11 @@ class _Bench:
         tokens: list[tuple[bytes, int]] = []
         while len(tokens) < count:
             self._nonce += 1
-            issued = self._do(self.governor.issue(self.bank.public, 250 * amount_tiyn, self._nonce.to_bytes(16, "big")))
+            issued = self.do(self.governor.issue(self.bank.public, 250 * amount_tiyn, self._nonce.to_bytes(16, "big")))
             owners = [(len(tokens) + i) % _OWNERS for i in range(250)]
             outputs = tuple(Output(self.owners[owner].public, amount_tiyn, None) for owner in owners)
             body = Transfer((outpoint(issued, 0),), outputs, _UNTIL_S)
-            made = self._do(build(Kind.TRANSFER, body, [self.bank], self.network))
+            made = self.do(build(Kind.TRANSFER, body, [self.bank], self.network))
             tokens += [(outpoint(made, i), owner) for i, owner in enumerate(owners)]
         return tokens[:count]
 
@@ -279,17 +206,24 @@ class _Bench:
             body = Transfer(tuple(name for name, _ in part), tuple(made), _UNTIL_S)
             keys = [self.owners[owner] for _, owner in part]
             messages.append(build(Kind.TRANSFER, body, keys, self.network))
-        return self._rounds(messages, _ROUND)
+        return self.rounds(messages, _ROUND)
 
-    def _rounds(self, messages: list[bytes], size: int, each: int = 1) -> Throughput:
+    def timed(self, work: Callable[[], None], count: int) -> Throughput:
+        """Something that hands its own messages in, between two slices of raw verification."""
+        before, started_s = self._raw.slice(), time.perf_counter()
+        work()
+        taken_s = time.perf_counter() - started_s
+        return Throughput((Round(count, taken_s, [], (before + self._raw.slice()) / 2),))
+
+    def rounds(self, messages: list[bytes], size: int, each: float = 1) -> Throughput:
         """Hand messages in, ``size`` at a time, with a slice of raw verification between; ``each`` has so many hops."""
         rounds, before = [], self._raw.slice()
         even = -(-len(messages) // max(1, round(len(messages) / size)))  # no short round at the end
         for start in range(0, len(messages), even):
             part = messages[start : start + even]
-            taken_s, waits_ms = self._drive(part, max(1, _WINDOW // each))
+            taken_s, waits_ms = self._drive(part, max(1, int(_WINDOW / each)))
             after = self._raw.slice()
-            rounds.append(Round(len(part) * each, taken_s, waits_ms, (before + after) / 2))
+            rounds.append(Round(round(len(part) * each), taken_s, waits_ms, (before + after) / 2))
             before = after
         return Throughput(tuple(rounds))
 
@@ -324,7 +258,7 @@ class _Bench:
         payments = [self._offline_payment(name, owner) for name, owner in loaded]
         groups = [tuple(payments[start : start + _EVIDENCE]) for start in range(0, len(payments), _EVIDENCE)]
         evidence = [build(Kind.RECONCILE, Reconcile(group), [], self.network) for group in groups]
-        return self._rounds(evidence, _ROUND_OF_HOPS // _EVIDENCE, _EVIDENCE)
+        return self.rounds(evidence, _ROUND_OF_HOPS // _EVIDENCE, _EVIDENCE)
 
     def _load(self, count: int) -> list[tuple[bytes, int]]:
         loads = []
@@ -344,6 +278,62 @@ class _Bench:
         outputs = (Output(self.purses[payee].public, 6_00, None), Output(self.purses[owner].public, 4_00, None))
         body = Transfer((name,), outputs, _UNTIL_S, None, terms)
         return build(Kind.TRANSFER, body, [self.purses[owner]], self.network)
+
+
+# --- a sponsor's grants ------------------------------------------------------------------------
+
+
+class _School:
+    """Pupils enrolled in the bench's ledger, and a sponsor's wallet with money and a purpose."""
+
+    def __init__(self, bench: _Bench, directory: Path, pupils: int) -> None:
+        self._bench = bench
+        self._vault = Vault.create(directory / "wallet.db", "bench", cost=QUICK_KDF)
+        self._vault.put("wallet", b"words", words_of(_seed("sponsor")))
+        self._vault.put("wallet", b"keys", 1)
+        self._wallet = PurposeWallet(self._vault, bench.network)
+        self._sponsor = self._wallet.key
+        self._queries = Queries(
+            SqliteStore.read(bench.ledger.store.path), bench.identity, lambda: NOW_S, bench.ledger.horizon
+        )
+        self._pupils = [SigningKey(_seed(f"pupil {i}")).public for i in range(pupils)]
+        bench.enrol_wallets({"sponsor": self._sponsor.public}, Holder.SPONSOR)
+        bench.enrol_wallets({f"pupil-{i}": key for i, key in enumerate(self._pupils)}, Holder.PERSON)
+        titles, until_s = ("Stipend",) * 3, NOW_S + 10**7
+        key = self._sponsor.public
+        body = Definition("stipend", titles, key, key, PerPayment(1_000_00), Clears(), until_s)
+        self._purpose = bench.do(build(Kind.PURPOSE, body, [self._sponsor], bench.network))
+
+    def __enter__(self) -> _School:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._queries.close()
+        self._vault.close()
+
+    def grants(self) -> Throughput:
+        """Each pupil once, in messages of 255 that are signed beforehand: the ledger's work alone, and the receipts."""
+        messages, left_tiyn = [], len(self._pupils) * _STIPEND_TIYN
+        name = self._bench.fund_key(self._sponsor.public, left_tiyn)
+        for start in range(0, len(self._pupils), BATCH):
+            part = self._pupils[start : start + BATCH]
+            outputs = [Output(key, _STIPEND_TIYN, self._purpose) for key in part]
+            left_tiyn -= len(part) * _STIPEND_TIYN
+            if left_tiyn:
+                outputs.append(Output(self._sponsor.public, left_tiyn, None))
+            body = Grant((name,), tuple(outputs), _UNTIL_S, self._purpose)
+            messages.append(build(Kind.GRANT, body, [self._sponsor], self._bench.network))
+            name = outpoint(decode(messages[-1], self._bench.network).id, len(part))
+        return self._bench.rounds(messages, len(messages), len(self._pupils) / len(messages))
+
+    def by_list(self) -> Throughput:
+        """Each pupil once more, as `tenge sponsor grant` does it: sign, journal, hand in, verify, go on."""
+        self._bench.fund_key(self._sponsor.public, len(self._pupils) * _STIPEND_TIYN)
+        rows = [Row(number, "", key, _STIPEND_TIYN, "") for number, key in enumerate(self._pupils)]
+        port = LocalPort(self._bench.ledger, self._queries)
+        campaign = Campaign(self._wallet, port, self._purpose, PaymentList(bytes(32), tuple(rows), ()), "bench")
+        check = campaign.check()
+        return self._bench.timed(lambda: campaign.run(check), len(rows))
 
 
 def _seed(name: str) -> bytes:

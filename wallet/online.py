@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from cbdc.errors import NotEnrolled, TengeError, WrongPayee
+from cbdc.errors import NotEnrolled, TengeError, Unsettled, WrongPayee
 from cbdc.formats import certificates, requests
 from cbdc.formats.certificates import Certificate
 from cbdc.formats.ed25519 import SigningKey
@@ -133,18 +133,23 @@ class OnlineWallet:
         memo: str = "",
         request: bytes | None = None,
         wait_s: int = WAIT_FOR_S,
+        agreed: Plan | None = None,
     ) -> Receipt:
         """Pay an online key; the receipt is verified before it is returned.
 
         ``request`` is the payee's own word on what is bought (`PurposeWallet.request`), for purposes that depend on it.
         What needs approval or evidence waits for it, at most ``wait_s`` seconds: `PurposeWallet.waiting` shows it.
+        ``agreed`` is the plan that somebody said yes to.
 
         Raises:
+            Unsettled: the payment divides otherwise by now than was agreed.
             InsufficientFunds, PurposeRefused and every other refusal of the ledger.
         """
         tokens = self._tokens_to_pay(port)
         coins = coins_of(tokens)
         plan = self.plan(port, payee, amount_tiyn, purpose=purpose, request=request, coins=coins)
+        if agreed is not None and not plan.is_as(agreed):
+            raise Unsettled("the payment divides otherwise by now: look at it again", payee=plan.payee)
         split_off = self._split_off(port, plan)
         chosen = pick(plan.shares, coins, payee, self.key.public, split_off=split_off)
         sealed = seal(memo, payee, self.network) if memo else None
@@ -251,12 +256,13 @@ class OnlineWallet:
         operator_key = TrustList.verify(port.trust_list(), self.network).operator_key()
         receipt.verify(raw, port.origin, operator_key)
         message = decode(raw, self.network)
+        own = self.key.public
         item = HistoryItem(receipt.time_s, what, amount_tiyn, counterpart, message.id, receipt.index, memo)
         with self.vault.together():
             self.vault.put("receipt", message.id, [raw, receipt.encode()])
             self.vault.put("history", message.id, item.fields())
             for index, output in enumerate(getattr(message.body, "outputs", ())):
-                if output.owner == self.key.public:
+                if output.owner == own:
                     self.vault.put("seen", outpoint(message.id, index), None)
         return receipt
 

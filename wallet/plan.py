@@ -38,6 +38,14 @@ class Plan:
         """Tiyn by purpose, None for free money."""
         return {part.purpose: part.amount_tiyn for part in self.parts}
 
+    def is_as(self, other: Plan) -> bool:
+        """Whether the same goes to the same, of the same money, at once or not."""
+        ours, others = (
+            [(part.purpose, part.amount_tiyn, part.split_tiyn, bool(part.waits)) for part in plan.parts]
+            for plan in (self, other)
+        )
+        return self.payee == other.payee and ours == others
+
     @property
     def waits(self) -> tuple[Refusal, ...]:
         """What the payment as a whole waits for; () if it is paid at once."""

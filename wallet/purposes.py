@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from cbdc.errors import NotEnrolled, NotOwner
+from cbdc.errors import InsufficientFunds, NotEnrolled, NotOwner
 from cbdc.formats import requests
 from cbdc.formats.kinds import Kind
 from cbdc.formats.lines import Line
 from cbdc.formats.requests import REQUEST_NONCE_BYTES
 from cbdc.formats.tokens import Output
+from cbdc.limits import MAX_SWEEP
 from cbdc.log.receipts import Receipt
 from cbdc.messages.bodies import NONCE_BYTES, Allow, Approve, Grant, Recall, Refund
 from cbdc.messages.message import build, decode
@@ -42,7 +43,7 @@ class PurposeWallet(OnlineWallet):
         Raises:
             NotOwner: it brought this wallet nothing that bore a mark. InsufficientFunds: too little money for it.
         """
-        source = self._refundable(port, payment_id)
+        source = self.refundable(port, payment_id)
         back_tiyn = source.rest_tiyn if amount_tiyn is None else amount_tiyn
         keys = port.keys_of(source.payer)
         if not keys:
@@ -53,7 +54,8 @@ class PurposeWallet(OnlineWallet):
         raw = build(Kind.REFUND, body, self.owners(tokens, inputs), self.network)
         return self.submit(port, raw, "refunded", -back_tiyn, source.payer)
 
-    def _refundable(self, port: LedgerPort, payment_id: bytes) -> Refundable:
+    def refundable(self, port: LedgerPort, payment_id: bytes) -> Refundable:
+        """What a payment brought this wallet that may be given back. Raises NotOwner: nothing."""
         own = {key.public for key in self.keys()} | self._purse_keys()
         found = [source for source in port.refundable(payment_id) if source.payee in own and source.rest_tiyn]
         if not found:
@@ -116,6 +118,27 @@ class PurposeWallet(OnlineWallet):
         """
         body = Allow(purpose, account, amount_tiyn, self.random(NONCE_BYTES))
         return self.submit(port, build(Kind.ALLOW, body, [self.key], self.network), "allowed", 0, account)
+
+    def recall(
+        self, port: LedgerPort, purpose: bytes, owners: Iterable[bytes], reference: str, agree: Callable[[bytes], bytes]
+    ) -> list[Receipt]:
+        """Take all that these keys hold of a purpose online; ``agree`` has the governor countersign.
+
+        What is in purses may be spent by now, and what waits in a payment is out of reach.
+
+        Raises:
+            InsufficientFunds: nothing is there. RoleRefused: not the sponsor's and the governor's to do.
+        """
+        held = {name: token for name, token in port.tokens_of(owners).items() if token.purpose == purpose}
+        if not held:
+            raise InsufficientFunds("nothing of this purpose is there online", purpose=purpose)
+        names, receipts = sorted(held), []
+        for start in range(0, len(names), MAX_SWEEP):
+            part = tuple(names[start : start + MAX_SWEEP])
+            raw = agree(self.sign_recall(purpose, part, reference))
+            taken_tiyn = sum(held[name].amount_tiyn for name in part)
+            receipts.append(self.submit(port, raw, "recalled", taken_tiyn, reference))
+        return receipts
 
     def sign_recall(self, purpose: bytes, names: tuple[bytes, ...], reference: str) -> bytes:
         """Take unspent tokens of a purpose back by a court's decision: to be countersigned by the governor."""

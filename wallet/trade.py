@@ -5,7 +5,7 @@ What a purse checks is the purse's; here is only the order of things, the same o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
@@ -16,14 +16,17 @@ from cbdc.formats.hashing import HASH_BYTES
 from cbdc.formats.kinds import Kind
 from cbdc.limits import MIN_NAMED_ID_CHARS
 from cbdc.messages.message import decode
+from cbdc.purposes.definition import Definition
 from wallet import acceptance
 from wallet.carriers import exchange
 from wallet.carriers.base import Carrier
+from wallet.plan import Plan
 from wallet.protocol import Invoice, PaymentBundle, read_invoice
 from wallet.purse import Purse, Received, Sent
 
-Approve = Callable[[Invoice], None]
-"""Asked with an invoice that is by a purse of an admitted bank, before anything is signed; raises to refuse."""
+Approve = Callable[[Invoice, Plan | None], None]
+"""Asked with an invoice that is by a purse of an admitted bank, before anything is signed; raises to refuse. The plan
+is how the payment would divide; None if it was made already, or cannot be made."""
 
 
 T = TypeVar("T", Sent, Received)
@@ -45,7 +48,7 @@ class Deal:
 def at_most(limit_tiyn: int | None) -> Approve:
     """Approves up to an amount; None is any amount."""
 
-    def approve(invoice: Invoice) -> None:
+    def approve(invoice: Invoice, _plan: Plan | None = None) -> None:
         if limit_tiyn is not None and invoice.amount_tiyn > limit_tiyn:
             raise LimitPayment("the invoice asks for more than is allowed", found=invoice.amount_tiyn, limit=limit_tiyn)
 
@@ -60,10 +63,17 @@ def pay(purse: Purse, invoice_raw: bytes, approve: Approve, purpose: bytes | Non
     """
     invoice = read_invoice(invoice_raw, purse.network)
     acceptance.verified_certificate(invoice.certificate_raw, purse.knowledge())
-    approve(invoice)
+    approve(invoice, _plan(purse, invoice_raw, purpose))
     bundle = purse.pay(invoice_raw, purpose)
     payment_id = payment_id_of(bundle, purse.network)
     return Deal(payment_id, invoice.certificate.account, invoice.amount_tiyn, is_confirmed=False), bundle
+
+
+def _plan(purse: Purse, invoice_raw: bytes, purpose: bytes | None) -> Plan | None:
+    try:
+        return purse.plan(invoice_raw, purpose)
+    except TengeError:  # paying says better why not, or gives the same bytes again
+        return None
 
 
 def buy(purse: Purse, link: Carrier, approve: Approve, purpose: bytes | None = None) -> Deal:
@@ -205,12 +215,14 @@ def purpose_named(purse: Purse, text: str | None) -> bytes | None:
     Raises:
         Malformed: none is called so, or several are.
     """
-    if text is None:
-        return None
-    known = purse.definitions()
+    return None if text is None else purpose_among(purse.definitions(), text)
+
+
+def purpose_among(known: Mapping[bytes, Definition], text: str) -> bytes:
+    """The id of one of these purposes, by its name or id. Raises Malformed: none is called so, or several are."""
     found = [purpose for purpose, definition in known.items() if text in (definition.name, purpose.hex())]
     if len(found) != 1:
-        what = "several purposes are called so: give its id" if found else "this wallet knows no such purpose"
+        what = "several purposes are called so: give its id" if found else "no such purpose is known"
         names = ", ".join(sorted({definition.name for definition in known.values()}))
         raise Malformed(what, found=text[:80], known=names or "none")
     return found[0]

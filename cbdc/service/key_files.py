@@ -35,7 +35,12 @@ def write_key(path: Path, seed: bytes, passphrase: str) -> None:
 
 
 def read_key(path: Path, passphrase: str) -> SigningKey:
-    """The key in a file.
+    """The key in a file. Raises as `read_seed`."""
+    return SigningKey(read_seed(path, passphrase))
+
+
+def read_seed(path: Path, passphrase: str) -> bytes:
+    """The 32 secret bytes of the key in a file, for whoever issues X.509 with it as well.
 
     Raises:
         WrongPassword: the passphrase does not open it. Malformed, TooLarge: not such a file. OSError.
@@ -51,4 +56,4 @@ def read_key(path: Path, passphrase: str) -> SigningKey:
         raise WrongPassword("the passphrase does not open this key", path=path) from None
     if not isinstance(key, Ed25519PrivateKey):
         raise Malformed("not an Ed25519 key", path=path)
-    return SigningKey(key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption()))
+    return key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())

@@ -59,6 +59,9 @@ def test_every_command_has_an_example_of_itself(path: tuple[str, ...]) -> None:
 def test_help_names_the_commands_of_the_contract() -> None:
     assert {("demo",), ("bench",), ("scenario", "run"), ("scenario", "list")} <= set(COMMANDS)
     assert {("ledger", name) for name in ("init", "status", "verify", "audit", "export", "serve")} <= set(COMMANDS)
+    assert {("ledger", "admit"), ("purse", "send"), ("purse", "request"), ("purse", "refund")} <= set(COMMANDS)
+    sponsors = ("purposes", "define", "grant", "allow", "recall", "waiting", "approve", "attest")
+    assert {("sponsor", name) for name in sponsors} <= set(COMMANDS)
     by_hand = ("ask", "pay", "take", "finish", "again", "release", "take-back", "list", "hear")
     assert {("purse", name) for name in ("show", "load", "unload", "sync", "repay", "sell", "buy", *by_hand)} <= set(
         COMMANDS

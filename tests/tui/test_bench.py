@@ -8,6 +8,7 @@ PROMISED = {
     "raw": {"verify_per_s_one_thread", "verify_per_s_all_cores"},
     "ledger": {"transfers_per_s", "ratio", "p50_ms", "p99_ms", "two_in_two_out_per_s"},
     "reconcile": {"hops_per_s", "ratio"},
+    "grant": {"per_s", "ratio", "by_list_per_s", "by_list_ratio"},
     "payload": {"hop1_bytes", "hop3_bytes", "hop1_qr_version", "hop3_qr_version"},
 }
 

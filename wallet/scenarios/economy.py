@@ -16,8 +16,6 @@ from cbdc.limits import MAX_SWEEP
 from cbdc.log.receipts import Receipt
 from cbdc.messages.bodies import Approve, Attest, Sweep
 from cbdc.messages.message import build
-from cbdc.purposes.definition import Definition
-from cbdc.purposes.rules import Split
 from cbdc.service.founding import Governor
 from cbdc.service.ledger import Identity
 from cbdc.service.queries import Queries
@@ -25,10 +23,10 @@ from wallet.balance import Balance, balance_of, without_device
 from wallet.bank import BankDesk
 from wallet.customer import Customer
 from wallet.port import LedgerPort
+from wallet.purpose_files import PurposeSpec, definition_of
 from wallet.scenarios.broken_element import BrokenElement, copy_storage
 from wallet.scenarios.chance import DeviceClock, ManualClock, SeededRandom, business_number
-from wallet.scenarios.conditions import condition_of
-from wallet.scenarios.schema import PurposeSpec, Scenario, WalletSpec
+from wallet.scenarios.schema import Scenario, WalletSpec
 from wallet.scenarios.setting import Founding, OneProcess, Setting, SettingMaker
 from wallet.scenarios.setting.ledger_process import OPERATOR_CHANCE
 from wallet.scenarios.wallets import PlayedWallet
@@ -160,16 +158,7 @@ class Economy:
 
     def _define(self, spec: PurposeSpec) -> None:
         sponsor = self.device(spec.sponsor).wallet
-        definition = Definition(
-            name=spec.name,
-            titles=spec.titles,
-            sponsor=sponsor.online_key,
-            return_to=self.device(spec.return_to).wallet.online_key,
-            condition=condition_of(spec.allow, self.account),
-            split=Split(self.account(spec.split.to), spec.split.parts, spec.split.of) if spec.split else None,
-            mark=spec.mark,
-            expires_s=spec.expires_s,
-        )
+        definition = definition_of(spec, lambda name: self.device(name).wallet.online_key, self.account)
         self.purposes[spec.name] = sponsor.define_purpose(definition)
 
     # --- names ---------------------------------------------------------------------------------

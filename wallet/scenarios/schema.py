@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from cbdc.errors import FormError, Malformed, TengeError, TooLarge
-from cbdc.limits import MAX_SCENARIO_BYTES, MAX_SPLIT_PARTS
+from cbdc.limits import MAX_SCENARIO_BYTES
 from cbdc.policy import Policy
 from cbdc.purposes.conditions import Evidence, every
-from cbdc.purposes.rules import MarkRule, UntilEvidence, rule_from_cbor
+from cbdc.purposes.rules import UntilEvidence
+from wallet.purpose_files import PurposeSpec, purpose_of
 from wallet.scenarios import forms
 from wallet.scenarios.conditions import condition_of
 from wallet.scenarios.forms import Names
@@ -49,10 +50,6 @@ _PRIVACY_AMOUNTS: Final = {
 _TABLES: Final = ("title", "seed", "start", "policy", "bank", "wallet", "oracle", "approver", "purpose", "step")
 _BANK_FIELDS: Final = ("name", "reserve")
 _WALLET_FIELDS: Final = ("name", "bank", "kind", "mcc", "kato", "bin", "iin", "tier")
-_PURPOSE_FIELDS: Final = ("name", "sponsor", "title", "mark", "expires", "return_to", "allow", "split")
-_LANGUAGES: Final = ("en", "kk", "ru")
-_PLAIN_MARKS: Final = ("clears", "keeps")
-_MARKS: Final = (*_PLAIN_MARKS, "keeps_hops", "until_evidence")
 
 _LAST_START_S: Final = 7_258_118_400
 """The beginning of the year 2200; a hundred years later every calendar still works."""
@@ -77,29 +74,6 @@ class WalletSpec:
     kato: str | None
     bin: str | None
     tier: int
-
-
-@dataclass(frozen=True, slots=True)
-class SplitSpec:
-    """``parts`` of ``of`` parts of every payment go to a wallet."""
-
-    to: str
-    parts: int
-    of: int
-
-
-@dataclass(frozen=True, slots=True)
-class PurposeSpec:
-    """A purpose as written; ``allow`` is turned into conditions when the wallets are known."""
-
-    name: str
-    sponsor: str
-    return_to: str
-    titles: tuple[str, str, str]
-    mark: MarkRule
-    expires_s: int
-    allow: dict[str, Any]
-    split: SplitSpec | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +146,7 @@ def parse(data: Table) -> Scenario:
     banks = tuple(_bank(item) for item in _tables(data, "bank"))
     wallets = tuple(_wallet(item) for item in _tables(data, "wallet"))
     oracles, approvers = (_others(data, what) for what in ("oracle", "approver"))
-    purposes = tuple(_purpose(item) for item in _tables(data, "purpose"))
+    purposes = tuple(purpose_of(item) for item in _tables(data, "purpose"))
     for named in (banks, wallets, purposes):
         _check_once([item.name for item in named])
     _check_once([*(bank.name for bank in banks), *oracles, *approvers])
@@ -231,55 +205,6 @@ def _others(data: Table, what: str) -> tuple[str, ...]:
     for item in tables:
         check_fields(item, ("name",), what)
     return tuple(name_in(item, "name", f"an {what}") for item in tables)
-
-
-def _purpose(item: Table) -> PurposeSpec:
-    name = name_in(item, "name", "a purpose")
-    where = f"purpose {name}"
-    check_fields(item, _PURPOSE_FIELDS, where)
-    title, allow = item.get("title", {}), item.get("allow")
-    if not isinstance(title, dict) or not isinstance(allow, dict):
-        raise Malformed(f"{where} needs a title and allow")
-    check_fields(title, _LANGUAGES, f"{where}: title")
-    en, kk, ru = (text_of(title.get(lang) or name, lang, f"{where}: title") for lang in _LANGUAGES)
-    sponsor = text_in(item, "sponsor", where)
-    return PurposeSpec(
-        name=name,
-        sponsor=sponsor,
-        return_to=text_of(item.get("return_to", sponsor), "return_to", where),
-        titles=(en, kk, ru),
-        mark=_mark(item.get("mark", "clears"), where),
-        expires_s=placed_time(item.get("expires"), f"{where}: expires"),
-        allow=allow,
-        split=_split(item, where),
-    )
-
-
-def _mark(mark: object, where: str) -> MarkRule:
-    """The rule for the mark: a text, or a table of one rule with its argument. Raises FormError."""
-    name, argument = next(iter(mark.items())) if isinstance(mark, dict) and len(mark) == 1 else (mark, None)
-    if name not in _MARKS or (argument is None) is not (name in _PLAIN_MARKS):
-        values = nearest(shown(name), _MARKS)
-        raise Malformed(f"{where}: unknown rule for the mark", found=shown(mark), wanted=" or ".join(_MARKS), **values)
-    try:
-        return rule_from_cbor(name if argument is None else [name, argument])
-    except FormError as error:
-        raise type(error)(f"{where}: mark: {error.message}", **error.values) from None
-
-
-def _split(item: Table, where: str) -> SplitSpec | None:
-    if "split" not in item:
-        return None
-    table, where = table_in(item, "split"), f"{where}: split"
-    check_fields(table, ("to", "parts", "of"), where)
-    found = SplitSpec(
-        text_in(table, "to", where),
-        count_of(table.get("parts"), f"{where}: parts"),
-        count_of(table.get("of"), f"{where}: of"),
-    )
-    if not 0 < found.parts < found.of <= MAX_SPLIT_PARTS:
-        raise Malformed(f"{where}: a part of the whole, and not all of it", found=found.parts, limit=found.of)
-    return found
 
 
 def _step(number: int, item: Table, names: Names) -> Step:

@@ -7,7 +7,7 @@ from typing import Final
 
 import typer
 
-from tui.commands.purse import counter, hands, lists, online, show
+from tui.commands.purse import counter, hands, lists, online, payments, show
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -16,6 +16,7 @@ app = typer.Typer(
 COMMANDS: Final[tuple[Callable[..., None], ...]] = (
     show.show,
     *(online.load, online.unload, online.sync, online.repay),
+    *(payments.send, payments.request, payments.refund),
     *(counter.sell, counter.buy),
     *(hands.ask, hands.pay, hands.take, hands.finish, hands.again, hands.release, hands.take_back),
     *(lists.list_, lists.hear),

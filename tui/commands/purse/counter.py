@@ -11,6 +11,7 @@ from cbdc.amounts import show_tenge
 from cbdc.errors import Malformed
 from cbdc.limits import MAX_CARRIER_TIMEOUT_S
 from tui.clock import At
+from tui.commands.purse.plans import plan_lines
 from tui.commands.purse.session import (
     Amount,
     Purpose,
@@ -26,6 +27,7 @@ from tui.commands.purse.session import (
 from tui.output import Json, out, print_json
 from wallet import trade
 from wallet.carriers.socket import LOOPBACK, Address, Listener, SocketCarrier
+from wallet.plan import Plan
 from wallet.protocol import Invoice
 
 Socket = Annotated[Path | None, typer.Option("--socket", help="A Unix socket's path.")]
@@ -96,10 +98,12 @@ def buy(
         address = _address(socket, port)
         fits = trade.at_most(None if limit is None else amount_of(limit))
 
-        def approve(asked: Invoice) -> None:
-            fits(asked)
+        def approve(asked: Invoice, plan: Plan | None) -> None:
+            fits(asked, plan)
             price = f"{show_tenge(asked.amount_tiyn)} to {asked.certificate.account}"
             tell(f"pays {price}", as_json)
+            for line in plan_lines(plan):
+                tell(f"  {line}", as_json)
             ask_first(f"Pay {price}?", yes=yes)
 
         wanted = trade.purpose_named(customer.purse, purpose)

@@ -7,6 +7,7 @@ from pathlib import Path
 from cbdc.amounts import format_tenge, show_tenge
 from cbdc.errors import FileTrouble
 from tui.clock import At
+from tui.commands.purse.plans import plan_lines
 from tui.commands.purse.session import (
     Amount,
     Force,
@@ -27,6 +28,7 @@ from tui.commands.purse.session import (
 from tui.output import Json, out, print_json
 from tui.payloads import check_free, write_payload
 from wallet import trade
+from wallet.plan import Plan
 from wallet.protocol import Invoice, to_text
 
 
@@ -67,9 +69,11 @@ def pay(
     with opened_with(wallet, invoice, "an invoice", at, as_json) as (customer, raw):
         check_free(to, force=force)
 
-        def approve(asked: Invoice) -> None:
+        def approve(asked: Invoice, plan: Plan | None) -> None:
             price = f"{show_tenge(asked.amount_tiyn)} to {asked.certificate.account}"
             tell(f"pays {price}", as_json)
+            for line in plan_lines(plan):
+                tell(f"  {line}", as_json)
             ask_first(f"Pay {price}?", yes=yes)
 
         deal, bundle = trade.pay(customer.purse, raw, approve, trade.purpose_named(customer.purse, purpose))

@@ -7,10 +7,13 @@ from typing import Final
 
 import typer
 
-from tui.commands.sponsor import programmes, reports
+from tui.commands.sponsor import approvals, define, grants, programmes, reports
 
 app = typer.Typer(no_args_is_help=True, help="Define purposes, grant in them, follow the money, take it back.")
-COMMANDS: Final[tuple[Callable[..., None], ...]] = (programmes.purposes, reports.report)
+COMMANDS: Final[tuple[Callable[..., None], ...]] = (
+    *(programmes.purposes, define.define, grants.grant, define.allow, define.recall),
+    *(approvals.waiting, approvals.approve, approvals.attest, reports.report),
+)
 for command in COMMANDS:
     app.command(command.__name__.rstrip("_").replace("_", "-"))(command)
 

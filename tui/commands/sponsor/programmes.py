@@ -28,7 +28,8 @@ def purposes(
         raise typer.BadParameter(f"one of {', '.join(LANGUAGES)}", param_hint="--language")
     with opened(wallet, at, as_json) as customer, connected(customer, ledger) as port:
         known = port.purposes()
-        own = {key.public for key in customer.keys()}  # noqa: SIM118 - no dict
+        keys = customer.keys()
+        own = {key.public for key in keys}
         if as_json:
             print_json({"ok": True, "purposes": [_facts(p, known[p], language, own) for p in sorted(known)]})
             return

@@ -1,0 +1,163 @@
+"""A sponsor's list of payees: a CSV file in, rows out; and the report on what became of each row, as CSV again."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cbdc.amounts import format_tenge, parse_tenge
+from cbdc.errors import FormError, Malformed, TengeError, TooLarge
+from cbdc.formats.ed25519 import PUBLIC_KEY_BYTES
+from cbdc.limits import MAX_CAMPAIGN_BYTES, MAX_CAMPAIGN_ROWS, MAX_NAME_CHARS, MAX_REFERENCE_CHARS
+
+COLUMNS: Final = ("account", "key", "amount", "reference")
+REPORT_COLUMNS: Final = ("row", "account", "key", "amount", "reference", "status", "entry", "code")
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+"""What a cell begins with that a spreadsheet would carry out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One payee, by account (``bank/subject``) or by wallet key; ``number`` is its line in the file.
+
+    What could not be read is nobody's, and of no amount.
+    """
+
+    number: int
+    account: str
+    key: bytes | None
+    amount_tiyn: int
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a row cannot be paid: a stable code, and words."""
+
+    number: int
+    code: str
+    message: str
+
+    @classmethod
+    def of(cls, number: int, error: TengeError) -> Problem:
+        return cls(number, error.code, str(error))
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentList:
+    """A file: the SHA-256 of its bytes, the rows that could be read, and what is wrong with the others."""
+
+    digest: bytes
+    rows: tuple[Row, ...]
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of a row: ``status`` is paid, refused or pending; ``entry`` is where it was paid."""
+
+    row: Row
+    status: str
+    entry: int | None
+    code: str
+
+
+def read(path: Path) -> PaymentList:
+    """Read a list: comma or semicolon between columns, the first line names them. Its digest is of these very bytes.
+
+    Raises:
+        Malformed: not such a file. TooLarge: above `MAX_CAMPAIGN_BYTES` or `MAX_CAMPAIGN_ROWS`. OSError.
+    """
+    with path.open("rb") as file:
+        data = file.read(MAX_CAMPAIGN_BYTES + 1)
+    if len(data) > MAX_CAMPAIGN_BYTES:
+        raise TooLarge("the list is too long", path=path, limit=MAX_CAMPAIGN_BYTES)
+    try:
+        rows, problems = _rows(data.decode("utf-8-sig"))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise Malformed("not a CSV file", path=path, reason=str(error)) from None
+    return PaymentList(hashlib.sha256(data).digest(), tuple(rows), tuple(problems))
+
+
+def _rows(text: str) -> tuple[list[Row], list[Problem]]:
+    first = text.partition("\n")[0]
+    separator = ";" if ";" in first and "," not in first else ","
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    columns = [name.strip().lower() for name in next(reader, [])]
+    _check_columns(columns)
+    rows: list[Row] = []
+    problems: list[Problem] = []
+    for fields in reader:
+        if not any(field.strip() for field in fields):
+            continue
+        if len(rows) + len(problems) >= MAX_CAMPAIGN_ROWS:
+            raise TooLarge("the list has too many rows", limit=MAX_CAMPAIGN_ROWS)
+        try:
+            rows.append(_row(reader.line_num, columns, [field.strip() for field in fields]))
+        except FormError as error:
+            problems.append(Problem.of(reader.line_num, error))
+    if not rows and not problems:
+        raise Malformed("the list has no rows")
+    return rows, problems
+
+
+def _check_columns(columns: list[str]) -> None:
+    unknown = [name for name in columns if name not in COLUMNS]
+    if unknown or len(set(columns)) != len(columns):
+        wanted = ", ".join(COLUMNS)
+        raise Malformed("the first line names the columns, each once", found=", ".join(columns)[:80], wanted=wanted)
+    if "amount" not in columns or not {"account", "key"} & set(columns):
+        raise Malformed("a list has the column amount, and account or key", found=", ".join(columns)[:80])
+
+
+def _row(number: int, columns: list[str], fields: list[str]) -> Row:
+    if len(fields) != len(columns):
+        raise Malformed("not as many fields as columns", found=len(fields), wanted=len(columns))
+    named = dict(zip(columns, fields, strict=True))
+    account, key, reference = (named.get(name, "") for name in ("account", "key", "reference"))
+    if bool(account) is bool(key):
+        raise Malformed("a row names an account or a key", account=account[:80], key=key[:80])
+    if account and ("/" not in account or len(account) > 2 * MAX_NAME_CHARS + 1):
+        raise Malformed("an account is bank/subject", found=account[:80])
+    if len(reference) > MAX_REFERENCE_CHARS:
+        raise TooLarge("a reference is too long", limit=MAX_REFERENCE_CHARS)
+    amount_tiyn = parse_tenge(named["amount"])
+    if not amount_tiyn:
+        raise Malformed("an amount is more than nothing", found=named["amount"])
+    return Row(number, account, _key(key) if key else None, amount_tiyn, reference)
+
+
+def _key(text: str) -> bytes:
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) != PUBLIC_KEY_BYTES:
+        raise Malformed("a key is 64 hex digits", found=text[:80])
+    return key
+
+
+# --- the report --------------------------------------------------------------------------------
+
+
+def report_of(results: Iterable[Result]) -> str:
+    """What became of each row, as CSV."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(REPORT_COLUMNS)
+    writer.writerows(_cells(result) for result in results)
+    return text.getvalue()
+
+
+def _cells(result: Result) -> Iterator[str]:
+    row = result.row
+    entry = "" if result.entry is None else str(result.entry)
+    key = row.key.hex() if row.key else ""
+    amount = format_tenge(row.amount_tiyn) if row.amount_tiyn else ""
+    cells = (str(row.number), row.account, key, amount, row.reference, result.status, entry, result.code)
+    return (f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in cells)
