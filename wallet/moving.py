@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cbdc.errors import InsufficientFunds, TengeError
+from cbdc.errors import InsufficientFunds, Malformed, TengeError
 from cbdc.formats.kinds import Kind
 from cbdc.formats.tokens import Output, outpoint
 from cbdc.log.receipts import Receipt
@@ -41,7 +41,13 @@ class MovingWallet(RenewingWallet):
     """An online wallet with a purse beside it, and the ways between the two."""
 
     def load(self, port: LedgerPort, amount_tiyn: int, purpose: bytes | None = None) -> Receipt:
-        """Move online money into the purse: one offline token."""
+        """Move online money into the purse: one offline token.
+
+        Raises:
+            Malformed: an amount of nothing.
+        """
+        if amount_tiyn <= 0:
+            raise Malformed("an amount is more than nothing", found=amount_tiyn)
         tokens = {n: t for n, t in port.tokens_of([self.key.public]).items() if t.purpose == purpose}
         chosen = pick({purpose: amount_tiyn}, coins_of(tokens), self.element.public_key, self.key.public)
         body = Load(chosen.inputs, chosen.outputs, port.ledger_time_s() + VALID_FOR_S)

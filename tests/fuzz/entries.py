@@ -239,6 +239,7 @@ def _ledger_requests() -> list[bytes]:
         ["offline_after", [bytes(32)], bytes(34)],
         ["purposes_after", b""],
         ["waiting_after", bytes(32)],
+        ["waiting_of_after", [bytes(32)], bytes(32)],
         ["offline_token", bytes(34)],
         ["spenders_of", bytes(34)],
         ["load_certificate", bytes(34)],

@@ -52,6 +52,10 @@ class Watched(ManyProcesses):
         return {wallet.process_id for wallet in self._wallets.values()}
 
 
+NEVER_BETWEEN_PURSES = frozenset({"subsidy", "vat_split"})
+"""Scenarios of money that needs the ledger for every payment: nothing can move while it is stopped."""
+
+
 def untimed(report: Report) -> dict[str, Any]:
     data = report.to_json()
     for line in data["steps"]:
@@ -80,6 +84,9 @@ def test_a_shipped_scenario_gives_the_same_json_when_everybody_is_a_process(name
     apart, watched = play_apart(scenario, tmp_path / "apart")
     assert untimed(apart) == untimed(together)
     assert apart.ok
+    if name in NEVER_BETWEEN_PURSES:
+        assert watched.seen == []
+        return
     assert "stopped" in watched.seen, "the ledger was stopped while all were offline, and money moved"
     assert watched.rests > 0
 

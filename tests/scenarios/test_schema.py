@@ -11,6 +11,7 @@ from cbdc.limits import MAX_SCENARIO_BYTES
 from cbdc.policy import Policy
 from cbdc.purposes.rules import Clears, Keeps, KeepsHops, MarkRule, UntilEvidence
 from tests.scenarios.plays import play
+from wallet.purpose_files import SplitSpec
 from wallet.scenarios import schema
 from wallet.scenarios.values import span_of, time_of
 
@@ -101,7 +102,7 @@ def test_every_rule_for_the_mark_is_read(tmp_path: Path, mark: str, rule: MarkRu
 def test_a_split_is_read(tmp_path: Path) -> None:
     split = 'split = { to = "shop", parts = 12, of = 112 }'
     scenario = read(tmp_path, WHOLE.replace('sponsor = "shop"', f'sponsor = "shop"\n{split}', 1))
-    assert [purpose.split for purpose in scenario.purposes] == [schema.SplitSpec("shop", 12, 112)]
+    assert [purpose.split for purpose in scenario.purposes] == [SplitSpec("shop", 12, 112)]
 
 
 def test_a_title_is_all_that_a_file_needs(tmp_path: Path) -> None:
