@@ -114,7 +114,8 @@ def canonical(condition: Any) -> cbor.Value:
     name, argument = condition
     match name:
         case "all" | "any":
-            return [name, sorted(map(canonical, argument), key=cbor.encode)]
+            forms = {cbor.encode(form): form for form in map(canonical, argument)}
+            return [name, [forms[spelling] for spelling in sorted(forms)]]
         case "not":
             return [name, canonical(argument)]
         case "approval" | "hours":
