@@ -44,7 +44,8 @@ def split_by_purpose(
     """How much (tiyn) of which purpose's tokens pays ``amount_tiyn``; None is free money.
 
     ``facts_of(purpose)`` states the payment as its conditions will see it, but for the amount. With ``purpose`` the
-    whole amount is paid in that purpose's tokens. What only has to wait for approval or evidence counts as allowed.
+    whole amount is paid in that purpose's tokens. Money that would make the payment wait, for approval or evidence, is
+    left alone unless that purpose is named or there is not enough of other money.
 
     Raises:
         InsufficientFunds: there is not enough that may be spent there.
@@ -62,17 +63,32 @@ def split_by_purpose(
         definition.check(shares_of(definition, facts, amount_tiyn))
         _check_enough(held.get(purpose, 0), amount_tiyn)
         return {purpose: amount_tiyn}
+    for may_wait in (False, True):
+        shares, left_tiyn = _marked_shares(amount_tiyn, held, definitions, facts_of, may_wait=may_wait)
+        if left_tiyn <= held.get(None, 0):
+            break
+    _check_enough(held.get(None, 0), left_tiyn)
+    return shares | {None: left_tiyn} if left_tiyn else shares
+
+
+def _marked_shares(
+    amount_tiyn: int,
+    held: Mapping[bytes | None, int],
+    definitions: Mapping[bytes, Definition],
+    facts_of: Callable[[bytes], Payment],
+    *,
+    may_wait: bool,
+) -> tuple[dict[bytes | None, int], int]:
+    """What marked money pays of an amount, the most restricted first, and what is left (tiyn)."""
     shares: dict[bytes | None, int] = {}
     left_tiyn = amount_tiyn
     for mark in _most_restricted_first(held, definitions):
-        share_tiyn = _most_allowed(definitions[mark], min(held[mark], left_tiyn), facts_of(mark))
+        most_tiyn = min(held[mark], left_tiyn)
+        share_tiyn = _most_allowed(definitions[mark], most_tiyn, facts_of(mark), may_wait=may_wait)
         if share_tiyn:
             shares[mark] = share_tiyn
             left_tiyn -= share_tiyn
-    _check_enough(held.get(None, 0), left_tiyn)
-    if left_tiyn:
-        shares[None] = left_tiyn
-    return shares
+    return shares, left_tiyn
 
 
 def shares_of(definition: Definition, facts: Payment, amount_tiyn: int) -> list[Payment]:
@@ -116,7 +132,9 @@ def pick(
         change_tiyn = sum(coin.amount_tiyn for coin in chosen) - share_tiyn
         inputs.extend(coin.outpoint for coin in chosen)
         off = split_off.get(purpose) if purpose is not None else None
-        outputs.append(Output(payee, share_tiyn - (off.amount_tiyn if off else 0), purpose))
+        to_payee_tiyn = share_tiyn - (off.amount_tiyn if off else 0)
+        if to_payee_tiyn:
+            outputs.append(Output(payee, to_payee_tiyn, purpose))
         if off is not None:
             outputs.append(off)
         if change_tiyn:
@@ -179,7 +197,7 @@ def _nodes(condition: Condition) -> int:
     return sum(1 for _ in every(condition))
 
 
-def _most_allowed(definition: Definition, up_to_tiyn: int, facts: Payment) -> int:
+def _most_allowed(definition: Definition, up_to_tiyn: int, facts: Payment, *, may_wait: bool) -> int:
     """The largest share that the conditions allow: all of it, or up to one of their limits."""
     limits = {limit for node in every(definition.condition) for limit in _limits(node, facts)}
     split = definition.split
@@ -188,7 +206,7 @@ def _most_allowed(definition: Definition, up_to_tiyn: int, facts: Payment) -> in
         limits |= whole
     candidates = {up_to_tiyn, *(limit for limit in limits if 0 < limit < up_to_tiyn)}
     for share_tiyn in sorted(candidates, reverse=True):
-        if share_tiyn and _is_allowed(definition, facts, share_tiyn):
+        if share_tiyn and _is_allowed(definition, facts, share_tiyn, may_wait=may_wait):
             return share_tiyn
     return 0
 
@@ -207,10 +225,10 @@ def _limits(node: Condition, facts: Payment) -> tuple[int, ...]:
             return (facts.allowance_tiyn,) if facts.allowance_tiyn is not None else ()
 
 
-def _is_allowed(definition: Definition, facts: Payment, share_tiyn: int) -> bool:
+def _is_allowed(definition: Definition, facts: Payment, share_tiyn: int, *, may_wait: bool) -> bool:
     try:
         definition.check_open(facts.time_s)
-        definition.check(shares_of(definition, facts, share_tiyn))
+        waits = definition.check(shares_of(definition, facts, share_tiyn))
     except TengeError:
         return False
-    return True
+    return may_wait or not waits

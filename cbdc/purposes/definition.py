@@ -73,6 +73,8 @@ class Definition:
         split = self.split
         if split is None:
             return None
+        if any(payment.memory is None for payment in payments):  # between two purses nobody else can be paid
+            return Refusal("split", Phrase("needs_ledger"), split.wants(), decided=False)
         paid_tiyn = sum(payment.amount_tiyn for payment in payments if payment.payee == split.to)
         due_tiyn = split.share_tiyn(sum(payment.amount_tiyn for payment in payments))
         if paid_tiyn == due_tiyn:

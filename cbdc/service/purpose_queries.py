@@ -17,7 +17,7 @@ from cbdc.service.pages import Page, page_of
 from cbdc.service.writer import Identity
 from cbdc.state.records import Enrolment, KeyHolder, OfflineToken, Paid, Record, Table, Waiting
 from cbdc.store.sqlite import SqliteStore
-from cbdc.transition import memory, waiting
+from cbdc.transition import memory, refund, waiting
 from cbdc.transition.draft import Draft, parsed_certificate, parsed_definition
 
 
@@ -120,7 +120,7 @@ class PurposeQueries:
             made = draft.offline(outpoint(payment_id, index))
             if made is None:
                 break
-            if made.paid is None or made.paid[1] is None or made.void:
+            if not refund.is_refundable(draft, made):
                 continue
             found |= self._one_offline(draft, payment_id, made, found)
         return found

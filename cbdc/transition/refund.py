@@ -118,6 +118,14 @@ def _made_offline(draft: Draft, body: Refund) -> list[OfflineToken]:
         token = draft.offline(outpoint(body.payment, index))
         if token is None:
             break
-        if token.owner == body.payee and token.paid is not None and token.paid[1] == body.purpose and not token.void:
+        if token.owner == body.payee and is_refundable(draft, token) and (token.paid or [])[1] == body.purpose:
             made.append(token)
     return made
+
+
+def is_refundable(draft: Draft, token: OfflineToken) -> bool:
+    """Whether an offline output was brought by a payment of marked money that counts, and was not released."""
+    if token.paid is None or token.paid[1] is None or token.void:
+        return False
+    behind = [draft.offline(outpoint(spender, 0)) for spender in token.spenders]
+    return not any(back and back.paid is None and back.owner != token.owner for back in behind)

@@ -166,6 +166,14 @@ def test_a_payment_that_waits_is_pending_and_seen_by_its_parties(town: Town) -> 
     assert (town["dana"].history()[-1].what, town["dana"].history()[-1].amount_tiyn) == ("paid", -200_00)
 
 
+def test_money_that_would_wait_pays_only_where_it_must(town: Town) -> None:
+    built = grant(town, "built", 300_00)
+    key = town["canteen"].online_key
+    assert town["dana"].plan(town.port, key, FUNDS_TIYN).shares == {None: FUNDS_TIYN}
+    assert town["dana"].plan(town.port, key, FUNDS_TIYN + 1).shares == {built: 300_00, None: FUNDS_TIYN - 299_99}
+    assert town["dana"].plan(town.port, key, 5_00, purpose=built).shares == {built: 5_00}
+
+
 def test_a_payment_that_lapses_gives_everything_back(town: Town) -> None:
     built = grant(town, "built", 300_00)
     payment_id = pay(town, "canteen", 200_00, purpose=built)

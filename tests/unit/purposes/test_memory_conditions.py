@@ -369,3 +369,15 @@ def test_malformed(error: type[FormError], value: object) -> None:
     with pytest.raises(FormError) as caught:
         from_cbor(value)
     assert type(caught.value) is error
+
+
+def test_between_two_purses_a_split_is_always_refused() -> None:
+    """However little is paid: a part that rounds to nothing would let a tax be paid round."""
+    tax = definition(PerPayment(10**9), Split("altyn/tax", 1, 1000))
+    for tiyn in (1, 3, 10_000):
+        (refusal,) = tax.refusals([replace(PAYMENT, amount_tiyn=tiyn, memory=None)])
+        assert (refusal.condition, str(refusal.found), refusal.decided) == (
+            "split",
+            "no ledger to ask here, and no allowance for it",
+            False,
+        )

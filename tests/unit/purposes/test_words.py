@@ -9,7 +9,7 @@ import pytest
 
 from cbdc.policy import DAY_S
 from cbdc.purposes import words
-from cbdc.purposes.conditions import Condition, Hours, Payment, PerPayment, Refusal
+from cbdc.purposes.conditions import Condition, Hours, Memory, Payment, PerPayment, Refusal
 from cbdc.purposes.definition import Definition
 from cbdc.purposes.rules import Keeps, Split
 from cbdc.purposes.words import KEYS, LANGUAGES, Phrase, say
@@ -34,7 +34,7 @@ def phrases() -> list[Phrase]:
     found = [phrase for refusal in refusals if refusal for phrase in (refusal.found, refusal.wanted)]
     split = Split("altyn/tax", 12, 100)
     taxed = Definition("works", ("Works",) * 3, bytes(32), bytes(32), PerPayment(1), Keeps(), NOW_S, split)
-    (of_split,) = taxed.refusals([PAYMENT])[:1]
+    (of_split,) = taxed.refusals([replace(PAYMENT, memory=Memory())])[:1]
     rules = [split.wants(), of_split.found, *(rule.wants() for rule in RULES)]
     days = Hours((0, 1, 2, 3, 4, 5, 6), 0, 1)
     moments = [refusal.found for day in range(7) if (refusal := days.refuses(at(NOW_S + day * DAY_S)))]

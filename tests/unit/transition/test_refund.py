@@ -414,6 +414,16 @@ def bought_offline(
     return purpose, world.message_id(payment)
 
 
+def test_what_was_released_is_not_refunded_as_well(world: World, aida: Customer, shop: Customer) -> None:
+    purpose, payment = bought_offline(world, aida, shop)
+    token = world.fund(shop, 600)
+    names = (outpoint(payment, 0), outpoint(payment, 2))
+    back = (in_purse(aida, 400, purpose), in_purse(aida, 200, purpose))
+    world.reconcile(world.payment(shop, aida, names, back, hop=0, invoice_id=payment))
+    with refuses(world, NotOwner):
+        refund(world, shop, payment, purpose, [token], [out(aida, 600, purpose)], payee=shop.purse.public)
+
+
 @pytest.mark.parametrize(
     ("mark", "left", "back"), [(Clears(), None, None), (Keeps(), None, None), (KeepsHops(2), 2, 1)]
 )
