@@ -489,7 +489,7 @@ class Model:
         if len(payers) > 1:
             raise Refused("purpose_mismatch")
         key = next(iter(payers))
-        payer = self.certificate_of(key, "wallet").account
+        payer = self.account_of(key)
         request = message["request"]
         lines = request["lines"] if request else []
         freed = self._freed(message["inputs"], tokens)
