@@ -471,11 +471,13 @@ class Economy(RuleBasedStateMachine):
         gone = {name for spend in self.model.evidence for name in spend["inputs"]} | set(dict(self.model.finals))
         return {name: leaf for name, leaf in self.known_leaves().items() if name not in self.spent | gone}
 
-    def sign_payment(self, data: Data, leaves: dict[bytes, Leaf], fault: str) -> bytes:
+    def sign_payment(
+        self, data: Data, leaves: dict[bytes, Leaf], fault: str, first: bytes | None = None, payee: Customer | None = None
+    ) -> bytes:
         """A payer's device signs a payment of some of these leaves; if it is well made, its outputs may be spent."""
-        first = self.pick(data, leaves)
+        first = first or self.pick(data, leaves)
         payer = self.purses()[leaves[first].owner]
-        payee = self.pick(data, [person for person in self.people.values() if person is not payer])
+        payee = payee or self.pick(data, [person for person in self.people.values() if person is not payer])
         own = [name for name, leaf in leaves.items() if leaf.owner == payer.purse.public]
         inputs = list(dict.fromkeys([first, *self.pick_some(data, own, most=2)]))
         outputs = []
