@@ -549,7 +549,9 @@ class Town:
         self.do(Kind.APPROVE, bodies.Approve(payment, "board"), audit, self.board)
 
     def attest(self) -> None:
-        about = self.one([*self.held, *(payment for payment, _, _ in self.shares), *dict.fromkeys(self.account.values())])
+        about = self.one(
+            [*self.held, *(payment for payment, _, _ in self.shares), *dict.fromkeys(self.account.values())]
+        )
         if isinstance(about, str) and self.dice.random() < 0.7:
             return
         fact = self.one(["grown", "built"])

@@ -472,7 +472,12 @@ class Economy(RuleBasedStateMachine):
         return {name: leaf for name, leaf in self.known_leaves().items() if name not in self.spent | gone}
 
     def sign_payment(
-        self, data: Data, leaves: dict[bytes, Leaf], fault: str, first: bytes | None = None, payee: Customer | None = None
+        self,
+        data: Data,
+        leaves: dict[bytes, Leaf],
+        fault: str,
+        first: bytes | None = None,
+        payee: Customer | None = None,
     ) -> bytes:
         """A payer's device signs a payment of some of these leaves; if it is well made, its outputs may be spent."""
         first = first or self.pick(data, leaves)
