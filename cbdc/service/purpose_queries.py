@@ -108,7 +108,7 @@ class PurposeQueries:
                 break
             paid, payer = Paid.decode(value), self._certificate(Paid.decode(value).payer)
             purpose, payee = name[HASH_BYTES : 2 * HASH_BYTES], name[2 * HASH_BYTES :]
-            if payer is not None:
+            if payer is not None and paid.counted_s:  # else one between purses: `_paid_offline`
                 rest_tiyn = paid.amount_tiyn - paid.refunded_tiyn
                 found[purpose + payee] = Refundable(purpose, payee, payer.account, rest_tiyn)
         return found

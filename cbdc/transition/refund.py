@@ -106,7 +106,7 @@ def _source(draft: Draft, body: Refund) -> _Source:
         payer = draft.certificate(certificate_id)
         amount_tiyn = sum(token.amount_tiyn for token in made)
         return _Source(payer.account, paid or Paid(payer.key, amount_tiyn, 0, left, 0))
-    if paid is None:
+    if paid is None or not paid.counted_s:  # a record of one between purses, since released
         raise NotOwner("no such payment of this purpose", payment=body.payment)
     return _Source(guards.name_of(draft, paid.payer), paid)
 

@@ -38,6 +38,8 @@ WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 def verdict_on(table: Table, split: tuple[str, int, int] | None, payments: list[Facts]) -> str:
     """``allowed``, ``waits`` or ``refused``: what a purpose says to the payments of one transfer, one per payee."""
     if split is not None:
+        if not all(facts["online"] for facts in payments):
+            return "refused"  # between two purses nobody else can be paid
         to, parts, of = split
         due = floor(Fraction(parts, of) * sum(facts["amount"] for facts in payments) + Fraction(1, 2))
         if sum(facts["amount"] for facts in payments if facts["payee"] == to) != due:

@@ -122,10 +122,14 @@ class State:
 
 @dataclass
 class Share:
-    """What a payment brought a key out of a purpose: whose it was, how much, and what of it went back."""
+    """What a payment brought a key out of a purpose: whose it was, how much, and what of it went back.
+
+    ``counted`` is the time from which a period counts it; None between purses, where none does.
+    """
 
     payer: str
     amount: int
+    counted: int | None = None
     refunded: int = 0
 
 
@@ -492,7 +496,7 @@ class Town:
             self.spent.setdefault((purpose, payer), []).append([self.world.now_s, sum(paid.values())])
             self.done["marked payment"] += 1
             for owner, amount in () if is_held else paid.items():
-                self.shares[message, purpose, owner] = Share(payer, amount)
+                self.shares[message, purpose, owner] = Share(payer, amount, self.world.now_s)
 
     def audit_escrow(self, before: State, after: State) -> None:
         """What left escrow went to payees who are allowed by now, or back."""
@@ -511,7 +515,7 @@ class Town:
                 verdict = self.verdict(purpose, self.online_facts(*known, noted=True))
                 must(verdict == "allowed", "a payment went through without what it waits for", held, verdict)
                 for owner, amount in paid.items():
-                    self.shares[payment, purpose, owner] = Share(held.payer, amount)
+                    self.shares[payment, purpose, owner] = Share(held.payer, amount, held.time)
             for index, output, left in held.outputs:
                 made = after.tokens.get(outpoint(payment, 256 + index))
                 self.check_made(output, made, {output.purpose: left} if output.purpose else {}, set())
@@ -545,7 +549,9 @@ class Town:
         self.do(Kind.APPROVE, bodies.Approve(payment, "board"), audit, self.board)
 
     def attest(self) -> None:
-        about = self.one([*self.held, *(payment for payment, _, _ in self.shares), *set(self.account.values())])
+        about = self.one(
+            [*self.held, *(payment for payment, _, _ in self.shares), *dict.fromkeys(self.account.values())]
+        )
         if isinstance(about, str) and self.dice.random() < 0.7:
             return
         fact = self.one(["grown", "built"])
@@ -603,8 +609,8 @@ class Town:
         share.refunded += back
         must(share.refunded <= share.amount, "more was refunded than was paid", body)
         self.gained[body.purpose] += self.sums(inputs)[None] - change[None]
-        if body.payment not in self.raw:  # what was paid between purses was never counted
-            self.came_back(body.purpose, share.payer, back, self.world.now_s)
+        if share.counted is not None:
+            self.came_back(body.purpose, share.payer, back, share.counted)
 
     def bank_gives_up(self) -> None:
         """A bank sets aside, or tries to, what it holds: also marked tokens."""
@@ -631,6 +637,7 @@ class Town:
         def audit(before: State, after: State, message: bytes) -> None:
             wanted = Token(self.sponsor.key.public, tokens[name].amount_tiyn, None)
             must(after.tokens[outpoint(message, 0)] == wanted, "a recall went elsewhere")
+            must(not self.is_lifted(name, tokens[name]), "a recall took what evidence had freed")
             self.cleared[tokens[name].purpose] += tokens[name].amount_tiyn
 
         self.do(Kind.RECALL, body, audit, self.sponsor.key, self.world.governor.key)
@@ -683,7 +690,7 @@ class Town:
         coins = self.spendable()
         if not coins:
             return
-        payer = self.one({leaf.owner for leaf in coins.values()})
+        payer = self.one(dict.fromkeys(leaf.owner for leaf in coins.values()))
         inputs = self.chosen([name for name, leaf in coins.items() if leaf.owner == payer], coins)
         others = [key for key in sorted(self.purses()) if key != payer]
         key = self.friendly(coins[inputs[0]].purpose, [self.one(others)], others)
@@ -849,6 +856,7 @@ class Town:
             must((made.amount_tiyn, made.purpose) == (drawn.amount_tiyn, drawn.purpose), "a release lost a mark", body)
             if made.purpose and after.leaves[spent].purpose is None:
                 self.gained[made.purpose] += made.amount_tiyn
+            self.shares.pop((body.terms.invoice_id, drawn.purpose, drawn.owner), None)  # refunded no more
 
     # --- time --------------------------------------------------------------------------------------
 
@@ -877,7 +885,10 @@ class Town:
                 leaf = before.leaves[name]
                 must(self.world.now_s >= leaf.final_at_s, "a leaf was swept before its time")
                 online = self.key_of(self.account[leaf.owner])
-                must(made == Token(online, leaf.amount_tiyn, leaf.purpose, leaf.left), "a leaf became another token")
+                is_lifted = leaf.purpose is not None and self.is_lifted(name, leaf)
+                mark = (None, None) if is_lifted else (leaf.purpose, leaf.left)
+                must(made == Token(online, leaf.amount_tiyn, *mark), "a leaf became another token")
+                self.cleared[leaf.purpose] += leaf.amount_tiyn if is_lifted else 0
             elif token.owner not in self.held:
                 is_lifted = self.is_lifted(name, token)
                 must(is_lifted or self.world.now_s >= self.programmes[token.purpose].expires_s, "swept too early")

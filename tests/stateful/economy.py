@@ -114,7 +114,8 @@ def canonical(condition: Any) -> cbor.Value:
     name, argument = condition
     match name:
         case "all" | "any":
-            return [name, sorted(map(canonical, argument), key=cbor.encode)]
+            forms = {cbor.encode(form): form for form in map(canonical, argument)}
+            return [name, [forms[spelling] for spelling in sorted(forms)]]
         case "not":
             return [name, canonical(argument)]
         case "approval" | "hours":
@@ -470,11 +471,18 @@ class Economy(RuleBasedStateMachine):
         gone = {name for spend in self.model.evidence for name in spend["inputs"]} | set(dict(self.model.finals))
         return {name: leaf for name, leaf in self.known_leaves().items() if name not in self.spent | gone}
 
-    def sign_payment(self, data: Data, leaves: dict[bytes, Leaf], fault: str) -> bytes:
+    def sign_payment(
+        self,
+        data: Data,
+        leaves: dict[bytes, Leaf],
+        fault: str,
+        first: bytes | None = None,
+        payee: Customer | None = None,
+    ) -> bytes:
         """A payer's device signs a payment of some of these leaves; if it is well made, its outputs may be spent."""
-        first = self.pick(data, leaves)
+        first = first or self.pick(data, leaves)
         payer = self.purses()[leaves[first].owner]
-        payee = self.pick(data, [person for person in self.people.values() if person is not payer])
+        payee = payee or self.pick(data, [person for person in self.people.values() if person is not payer])
         own = [name for name, leaf in leaves.items() if leaf.owner == payer.purse.public]
         inputs = list(dict.fromkeys([first, *self.pick_some(data, own, most=2)]))
         outputs = []

@@ -140,8 +140,8 @@ class Model:
     """(purse, amount, time) as debts were paid."""
     waiting: dict[bytes, Waiting] = field(default_factory=dict)
     """By payment; the lapsed ones too."""
-    paid: dict[tuple[bytes, bytes, bytes], tuple[str, int]] = field(default_factory=dict)
-    """(payment, purpose, payee's key) -> who paid, and how much, online."""
+    paid: dict[tuple[bytes, bytes, bytes], tuple[str, int, int]] = field(default_factory=dict)
+    """(payment, purpose, payee's key) -> who paid, how much, and the time from which a period counts it; online."""
     refunded: Counter[tuple[bytes, bytes, bytes]] = field(default_factory=Counter)
     spends: dict[tuple[bytes, str], list[list[int]]] = field(default_factory=dict)
     """(purpose, payer) -> [time, tiyn], where a limit per period asks."""
@@ -240,16 +240,18 @@ class Model:
             raise Refused("certificate_revoked")
         return kind
 
+    def _expires(self, key: bytes) -> int:
+        found = self._institution_of(key)
+        return found["expires"] if found else self.certificates[self.current[key]].expires
+
     def _may_hold_online(self, outputs: Iterable[Output]) -> None:
         codes = set()
         for output in outputs:
             try:
                 kind = self._enrolled(output.owner)
-                found = self._institution_of(output.owner)
-                expires = found["expires"] if found else self.certificates[self.current[output.owner]].expires
                 if kind == "purse":
                     codes.add("not_enrolled")
-                elif self.time >= expires:
+                elif self.time >= self._expires(output.owner):
                     codes.add("certificate_expired")
             except Refused as refused:
                 codes |= refused.codes
@@ -310,7 +312,7 @@ class Model:
             raise Refused("certificate_expired")
         if institution["name"] in self.institutions or self.kind_of(institution["key"]):
             raise Refused("replayed")
-        self.institutions[institution["name"]] = institution | {"dismissed": False}
+        self.institutions[institution["name"]] = institution | {"dismissed": False, "dismissed_at": None}
 
     def dismiss(self, message: Message) -> None:
         self._by_root(message)
@@ -318,7 +320,7 @@ class Model:
         found = self.institutions.get(message["name"])
         if found is None or found["role"] in ("governor", "operator") or found["dismissed"]:
             raise Refused("not_enrolled")
-        found["dismissed"] = True
+        found["dismissed"], found["dismissed_at"] = True, self.time
         self._once(message)
 
     def set_policy(self, message: Message) -> None:
@@ -487,12 +489,14 @@ class Model:
         if len(payers) > 1:
             raise Refused("purpose_mismatch")
         key = next(iter(payers))
-        payer = self.certificate_of(key, "wallet").account
-        lines = message["request"]["lines"] if message["request"] else []
+        payer = self.account_of(key)
+        request = message["request"]
+        lines = request["lines"] if request else []
         freed = self._freed(message["inputs"], tokens)
 
         def facts(purpose: bytes, owner: bytes, amount: int, whole: int) -> Facts:
-            return self._facts(message["id"], payer, owner, amount, whole, self.time, lines, purpose)
+            sold = lines if request and owner == request["payee"] else []  # who else is paid has sold nothing
+            return self._facts(message["id"], payer, owner, amount, whole, self.time, sold, purpose)
 
         made, answer, shares = self._marked(tokens, message["outputs"], payers, facts, self.time, freed)
         if answer == WAITS:
@@ -503,7 +507,7 @@ class Model:
         for (purpose, owner), amount in shares.items():
             self._remember(purpose, payer, amount)
             if answer != WAITS:
-                self.paid[message["id"], purpose, owner] = (payer, amount)
+                self.paid[message["id"], purpose, owner] = (payer, amount, self.time)
 
     def _facts(
         self,
@@ -516,10 +520,12 @@ class Model:
         lines: list[tuple[str, int]],
         purpose: bytes,
     ) -> Facts:
-        """What the ledger knows of an online payment to a key."""
+        """What the ledger knows of an online payment to a key; a dismissed bank vouches for nobody."""
         payee = self._payee(owner)
         if not isinstance(payee, Certificate):
             about = Facts(payer, payee["name"], None, None, None, amount, time, lines)
+        elif self.institutions[payee.bank]["dismissed"]:
+            raise Refused("certificate_revoked")
         else:
             about = Facts(payer, payee.account, payee.mcc, payee.kato, payee.tier, amount, time, lines)
         about.online = True
@@ -537,7 +543,7 @@ class Model:
             self.spends[purpose, payer] = [*lately, [self.time, amount]]
 
     def _came_back(self, purpose: bytes, payer: str, amount: int, until: int) -> None:
-        """So much less was spent, the latest first."""
+        """So much less was spent, the latest up to then first: what came later is none of it."""
         for spend in reversed(self.spends.get((purpose, payer), [])):
             if spend[0] <= until:
                 less = min(spend[1], amount)
@@ -633,13 +639,20 @@ class Model:
         for output in outputs:
             if output.purpose in left and output.owner not in payers:
                 shares[output.purpose, output.owner] += output.amount
-        answers = [YES]
+        answers, codes = [YES], set()
         for purpose in {purpose for purpose, _ in shares}:
             paid = {owner: amount for (of, owner), amount in shares.items() if of == purpose}
             whole = sum(paid.values())
-            answers.append(self._ask(purpose, [facts(purpose, owner, amount, whole) for owner, amount in paid.items()]))
+            try:
+                payments = [facts(purpose, owner, amount, whole) for owner, amount in paid.items()]
+            except Refused as refused:
+                codes |= refused.codes
+            else:
+                answers.append(self._ask(purpose, payments))
         if min(answers) < WAITS:
-            raise Refused("purpose_refused")
+            codes.add("purpose_refused")
+        if codes:
+            raise Refused(*codes)
         made = []
         for output in outputs:
             if output.purpose not in left:
@@ -656,6 +669,8 @@ class Model:
         definition, answers = self.purposes[purpose], [YES]
         split = definition["split"]
         if split is not None:
+            if not all(payment.online for payment in payments):
+                answers.append(NO)  # between two purses nobody else can be paid
             to, parts, of = split
             due = math.floor(Fraction(sum(payment.amount for payment in payments) * parts, of) + Fraction(1, 2))
             if sum(payment.amount for payment in payments if payment.payee == to) != due:
@@ -759,12 +774,18 @@ class Model:
         """Judged as of when it was made, by what is known now; that it was made is among what is remembered."""
         waiting = self.waiting[payment]
         asked: dict[bytes, list[Facts]] = {}
-        for (purpose, owner), amount in self._held(waiting).items():
-            try:
-                self._enrolled(owner)
-            except Refused:
-                return False
-            facts = self._facts(payment, waiting.payer, owner, amount, 0, waiting.entered, waiting.lines, purpose)
+        try:
+            for _, before, _ in waiting.held:  # marked or free
+                self._enrolled(before.owner)
+            known = {
+                (purpose, owner): self._facts(
+                    payment, waiting.payer, owner, amount, 0, waiting.entered, waiting.lines, purpose
+                )
+                for (purpose, owner), amount in self._held(waiting).items()
+            }
+        except Refused:
+            return False
+        for (purpose, _), facts in known.items():
             facts.approvals = waiting.approvals
             asked.setdefault(purpose, []).append(facts)
         return all(self._ask(purpose, payments) == YES for purpose, payments in asked.items())
@@ -778,7 +799,7 @@ class Model:
             del self.tokens[outpoint(payment, index)]
             self.tokens[outpoint(payment, SETTLED_FROM + index)] = after
         for (purpose, owner), amount in self._held(waiting).items():
-            self.paid[payment, purpose, owner] = (waiting.payer, amount)
+            self.paid[payment, purpose, owner] = (waiting.payer, amount, waiting.entered)
         return True
 
     def _lapse(self, payment: bytes, message: Message) -> None:
@@ -796,6 +817,8 @@ class Model:
             raise Refused("role_refused")
         signer = next(iter(message["signers"]))
         self._enrolled(signer)
+        if self.time >= self._expires(signer):
+            raise Refused("certificate_expired")
         if self.account_of(signer) != message["by"]:
             raise Refused("role_refused")
         self._not_done(message)
@@ -815,13 +838,13 @@ class Model:
 
     # --- refunds, recalls, allowances ----------------------------------------------------------
 
-    def _paid_offline(self, payment: bytes, purpose: bytes, payee: bytes) -> tuple[str, int] | None:
-        """Who paid a purse how much of a purpose in an offline payment that counts."""
+    def _paid_offline(self, payment: bytes, purpose: bytes, payee: bytes) -> tuple[str, int, None] | None:
+        """Who paid a purse how much of a purpose in an offline payment that counts; no period counts it."""
         for spend in self.evidence:
             if spend["id"] == payment and spend.get("terms"):
                 to = self.certificates[spend["terms"]["payee"]].key
                 mine = [o.amount for o in spend["outputs"] if (o.owner, o.purpose) == (to, purpose) and to == payee]
-                return (self.certificates[spend["terms"]["payer"]].account, sum(mine)) if mine else None
+                return (self.certificates[spend["terms"]["payer"]].account, sum(mine), None) if mine else None
         return None
 
     def refund(self, message: Message) -> None:
@@ -838,7 +861,7 @@ class Model:
         found = self.paid.get(what) or self._paid_offline(*what)
         if found is None:
             raise Refused("not_owner")
-        payer, paid = found
+        payer, paid, counted = found
         if {self.account_of(key) for key in message["signers"]} != {self.account_of(message["payee"])}:
             raise Refused("not_owner")
         back = [output for output in message["outputs"] if output.owner not in message["signers"]]
@@ -856,8 +879,8 @@ class Model:
         own, rule = fewest_left(tokens).get(purpose), self.purposes[purpose]["mark"]
         left = min(rule[1], (own or 0) + 1) if rule[0] == "keeps_hops" else None
         self.refunded[what] += amount
-        if what in self.paid:  # what was paid between purses was never counted
-            self._came_back(purpose, payer, amount, self.time)
+        if counted is not None:
+            self._came_back(purpose, payer, amount, counted)
         self._spend(message)
         marked = [o if o.purpose is None else o._replace(left=own if o in change else left) for o in message["outputs"]]
         self._create(message, marked)
@@ -886,6 +909,8 @@ class Model:
             raise Refused("purpose_mismatch")
         if any(token.owner in self.waiting for token in tokens):
             raise Refused("role_refused")
+        if any(self._lifted(name, token) for name, token in zip(message["outpoints"], tokens, strict=True)):
+            raise Refused("purpose_mismatch")  # its owner's free money
         self._once(message)
         self._spend(message | {"inputs": message["outpoints"]})
         self._create(message, [Output(purpose["return_to"], token.amount, None) for token in tokens])
@@ -1055,6 +1080,8 @@ class Model:
                 raise Refused("certificate_revoked") from None
             raise
         barred = frozenset[bytes]().union(*(self.barred[name] for name in part["inputs"] if name in self.void))
+        is_marked = any(leaf.purpose is not None for leaf in leaves)
+        at_fault = at_fault or (is_marked and self._is_unfit(payee, terms))
         if at_fault or payee.key in barred:  # or he has what he spent still, or could know as well
             for index, leaf in enumerate(made):
                 self.void.setdefault(outpoint(part["id"], index), leaf._replace(void=True))
@@ -1068,6 +1095,11 @@ class Model:
         if revoked_at is None:
             return False
         return terms["trust_list"] > revoked_at or self.time > revoked_at + self._list_days(terms) * DAY_S
+
+    def _is_unfit(self, payee: Certificate, terms: dict[str, Any]) -> bool:
+        """Nobody vouched any more for what a payee of marked money is, and the invoice's own trust list said so."""
+        since = [self.revoked_at(payee.key), self.institutions[payee.bank]["dismissed_at"]]
+        return any(time is not None and terms["trust_list"] > time for time in since)
 
     def outcome(self, part: Message, payer: Certificate, payee: Certificate, leaves: list[Leaf]) -> list[Leaf]:
         """What two devices can judge by themselves."""
@@ -1134,7 +1166,10 @@ class Model:
             self.finals.append((name, self.time))
             if returned:
                 online = self.certificates[self.current[leaf.owner]].online
-                self.tokens[made] = Output(online, returned, leaf.purpose, leaf.left)
+                token = Output(online, returned, leaf.purpose, leaf.left)
+                if self._freed([name], [leaf]):
+                    token = Output(online, returned, None)
+                self.tokens[made] = token
 
     def _sweep_token(self, name: bytes, made: bytes, message: Message) -> None:
         token = self.tokens[name]

@@ -424,6 +424,17 @@ def test_what_was_released_is_not_refunded_as_well(world: World, aida: Customer,
         refund(world, shop, payment, purpose, [token], [out(aida, 600, purpose)], payee=shop.purse.public)
 
 
+def test_nor_is_the_rest_of_what_was_refunded_in_part_before(world: World, aida: Customer, shop: Customer) -> None:
+    purpose, payment = bought_offline(world, aida, shop)
+    tokens = [world.fund(shop, 100), world.fund(shop, 500)]
+    refund(world, shop, payment, purpose, tokens[:1], [out(aida, 100, purpose)], payee=shop.purse.public)
+    names = (outpoint(payment, 0), outpoint(payment, 2))
+    back = (in_purse(aida, 400, purpose), in_purse(aida, 200, purpose))
+    world.reconcile(world.payment(shop, aida, names, back, hop=0, invoice_id=payment))
+    with refuses(world, NotOwner):
+        refund(world, shop, payment, purpose, tokens[1:], [out(aida, 500, purpose)], payee=shop.purse.public)
+
+
 @pytest.mark.parametrize(
     ("mark", "left", "back"), [(Clears(), None, None), (Keeps(), None, None), (KeepsHops(2), 2, 1)]
 )
