@@ -119,7 +119,11 @@ MAX_CAMPAIGN_ROWS: Final = 100_000
 MAX_CONDITION_DEPTH: Final = 4
 MAX_CONDITION_NODES: Final = 64
 MAX_CONDITION_LIST: Final = 256
-"""Evaluation is one pass over the nodes; these bound it to some tens of microseconds."""
+"""Evaluation is one pass over the nodes for each payee of a transfer."""
+
+MAX_LEDGER_CONDITIONS: Final = 8
+"""Conditions of one definition that ask the ledger's memory: each reads records, for each payee of a transfer. A limit
+by day, week and month, an approval and four documents are as many."""
 
 MAX_DEFINITION_BYTES: Final = 32 * 1024
 """One purpose, encoded: the depth, nodes and lists above would allow nearly a megabyte, and every wallet keeps every
@@ -134,6 +138,9 @@ oldest count as one at the later time, which can only hold back for longer."""
 
 MAX_WAITING_DAYS: Final = 366
 """How long a payment may wait for approval or evidence: a season's harvest."""
+
+MAX_WAITING_OUTPUTS: Final = 16
+"""Outputs of a payment that waits: each is written when it is held, and again when it ends, by a sweep of many."""
 
 MAX_MARK_HOPS: Final = 100
 """Payments that a mark may last: far above any chain of contractors."""

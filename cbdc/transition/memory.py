@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
 
 from cbdc.errors import TooLarge
 from cbdc.formats.hashing import HASH_BYTES
@@ -16,20 +17,50 @@ from cbdc.state.records import Facts, OfflineToken, Token
 from cbdc.transition import guards
 from cbdc.transition.draft import Draft
 
+Spends = tuple[tuple[int, int], ...]
+"""(Ledger time in seconds, tiyn), earliest first."""
+
+
+@dataclass(slots=True)
+class Memories:
+    """What the conditions of one payment may ask the ledger; what does not depend on the payee is read once.
+
+    ``payer`` is an account.
+    """
+
+    draft: Draft
+    payer: str
+    payment_id: bytes
+    approvals: Collection[str] = ()
+    _read: dict[bytes, tuple[frozenset[tuple[str, str]], Spends]] = field(default_factory=dict)
+    _made: dict[tuple[bytes, frozenset[tuple[str, str]]], Memory] = field(default_factory=dict)
+
+    def of(self, purpose: bytes, payee: str) -> Memory:
+        """For the share that this payee (an account) gets of a purpose."""
+        if purpose not in self._read:
+            self._read[purpose] = (self._asked(purpose), self._spends(purpose))
+        asked, spends = self._read[purpose]
+        abouts: tuple[bytes | str, ...] = (self.payment_id, self.payer, payee)
+        stated = {(oracle, about): self.draft.facts(oracle, about).facts for oracle, _ in asked for about in abouts}
+        known = [(oracle, fact) for oracle, fact in asked if any(fact in stated[oracle, about] for about in abouts)]
+        facts = frozenset(known)
+        return self._made.setdefault((purpose, facts), Memory(spends, frozenset(self.approvals), facts))
+
+    def _asked(self, purpose: bytes) -> frozenset[tuple[str, str]]:
+        nodes = every(self.draft.definition(purpose).condition)
+        return frozenset([(node.oracle, node.fact) for node in nodes if isinstance(node, Evidence)])
+
+    def _spends(self, purpose: bytes) -> Spends:
+        if not self.draft.definition(purpose).period_days:
+            return ()
+        return tuple([(time_s, tiyn) for time_s, tiyn in self.draft.spent(purpose, self.payer).spends])
+
 
 def memory_of(
     draft: Draft, purpose: bytes, payer: str, payee: str, payment_id: bytes, approvals: Collection[str] = ()
 ) -> Memory:
-    """What a payment's conditions may ask the ledger; payer and payee are accounts."""
-    definition = draft.definition(purpose)
-    asked = {(node.oracle, node.fact) for node in every(definition.condition) if isinstance(node, Evidence)}
-    facts = {
-        (oracle, fact)
-        for oracle, fact in asked
-        if any(fact in draft.facts(oracle, about).facts for about in (payment_id, payer, payee))
-    }
-    spends = draft.spent(purpose, payer).spends if definition.period_days else []
-    return Memory(tuple([(time_s, tiyn) for time_s, tiyn in spends]), frozenset(approvals), frozenset(facts))
+    """What the share of one payee may ask the ledger; payer and payee are accounts."""
+    return Memories(draft, payer, payment_id, approvals).of(purpose, payee)
 
 
 def note_spent(draft: Draft, purpose: bytes, payer: str, amount_tiyn: int, time_s: int) -> None:

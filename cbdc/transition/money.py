@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from cbdc.errors import AmountMismatch, NotOwner, PurposeMismatch, Replayed, RoleRefused, WrongPayee
+from cbdc.errors import AmountMismatch, NotOwner, PurposeMismatch, Replayed, RoleRefused, TooLarge, WrongPayee
 from cbdc.formats import requests
 from cbdc.formats.tokens import Output
+from cbdc.limits import MAX_WAITING_OUTPUTS
 from cbdc.messages.bodies import Issue, Redeem, Repay, Reserve, Spend, Transfer
 from cbdc.messages.message import Verified
 from cbdc.purposes.conditions import Payment
@@ -93,12 +94,16 @@ def transfer(draft: Draft, verified: Verified, body: Transfer, time_s: int) -> N
     outcome = _outcome(draft, verified, body, tokens, payer, asker, time_s)
     guards.consume_all(draft, body.inputs, verified.id)
     if outcome.waits:
+        if len(body.outputs) > MAX_WAITING_OUTPUTS:
+            raise TooLarge("a payment that waits has fewer parts", found=len(body.outputs), limit=MAX_WAITING_OUTPUTS)
         waiting.hold(draft, verified, body, outcome, payer, time_s)
     else:
         guards.create_all(draft, verified.id, body.outputs, outcome.marks)
-    for share in outcome.paid:
-        memory.note_spent(draft, share.mark.purpose, payer, share.amount_tiyn, time_s)
-        if not outcome.waits:
+    for purpose in dict.fromkeys(share.mark.purpose for share in outcome.paid):
+        spent_tiyn = sum([share.amount_tiyn for share in outcome.paid if share.mark.purpose == purpose])
+        memory.note_spent(draft, purpose, payer, spent_tiyn, time_s)
+    if not outcome.waits:
+        for share in outcome.paid:
             waiting.note_paid(draft, verified.id, share, next(iter(payers)), time_s)
 
 
@@ -110,6 +115,8 @@ def _outcome(
     The lines are the word of the ``asker`` (a key) alone: a co-signer who is paid by the way has sold nothing.
     """
 
+    memories = memory.Memories(draft, payer, verified.id)
+
     def payment_to(share: Paid, others_tiyn: int) -> Payment:
         account, certificate = guards.vouched_for(draft, share.payee)
         return payment_facts(
@@ -120,7 +127,7 @@ def _outcome(
             time_s,
             lines=body.lines if share.payee == asker else (),
             others_tiyn=others_tiyn,
-            memory=memory.memory_of(draft, share.mark.purpose, payer, account, verified.id),
+            memory=memories.of(share.mark.purpose, account),
         )
 
     payers = {token.owner for token in tokens if token.purpose is not None}

@@ -14,6 +14,7 @@ from cbdc.limits import (
     MAX_AMOUNT_TIYN,
     MAX_CONDITION_NODES,
     MAX_FACT_CHARS,
+    MAX_LEDGER_CONDITIONS,
     MAX_MARK_HOPS,
     MAX_NAME_CHARS,
     MAX_PERIOD_DAYS,
@@ -133,10 +134,16 @@ def combined(inner: st.SearchStrategy[Condition]) -> st.SearchStrategy[Condition
     return inner | st.builds(All, tuples(inner)) | st.builds(AnyOf, tuples(inner)) | st.builds(Not, inner)
 
 
-DEEPEST_CONDITIONS = combined(combined(combined(SIMPLE_CONDITIONS))).filter(
-    lambda condition: sum(1 for _ in every(condition)) <= MAX_CONDITION_NODES
+def is_within_limits(condition: Condition) -> bool:
+    nodes = list(every(condition))
+    asking = [node for node in nodes if isinstance(node, PerPeriod | Approval | Evidence)]
+    return len(nodes) <= MAX_CONDITION_NODES and len(asking) <= MAX_LEDGER_CONDITIONS
+
+
+DEEPEST_CONDITIONS = combined(combined(combined(SIMPLE_CONDITIONS))).filter(is_within_limits)
+CONDITIONS = (
+    combined(combined(SIMPLE_CONDITIONS)).filter(is_within_limits).map(lambda condition: from_cbor(condition.to_cbor()))
 )
-CONDITIONS = combined(combined(SIMPLE_CONDITIONS)).map(lambda condition: from_cbor(condition.to_cbor()))
 """In their canonical order, as a decoder would give them."""
 RULES: st.SearchStrategy[MarkRule] = st.one_of(
     st.just(Clears()),

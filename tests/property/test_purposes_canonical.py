@@ -28,6 +28,7 @@ from cbdc.limits import (
     MAX_DEFINITION_BYTES,
     MAX_FACT_CHARS,
     MAX_INVOICE_LINES,
+    MAX_LEDGER_CONDITIONS,
     MAX_NAME_CHARS,
     MAX_PERIOD_DAYS,
     MAX_PERIOD_SPENDS,
@@ -429,7 +430,12 @@ def numbered(count: int, chars: int) -> list[str]:
 
 def broad(leaf: list[Anything]) -> list[Anything]:
     """As many of these leaves as one condition may have, told apart by limits that never bind."""
-    inner = [["any", [leaf, ["per_payment", number]]] for number in range((MAX_CONDITION_NODES - 1) // 3)]
+    asks = leaf[0] in ("per_period", "approval", "evidence")
+    most = (MAX_CONDITION_NODES - 1) // 3
+    inner = [
+        ["any", [leaf if number < MAX_LEDGER_CONDITIONS or not asks else ["before", 1], ["per_payment", number]]]
+        for number in range(most)
+    ]
     return ["all", sorted([["any", sorted(found[1], key=cbor.encode)] for found in inner], key=cbor.encode)]
 
 

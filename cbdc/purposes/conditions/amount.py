@@ -7,7 +7,7 @@ from typing import Final
 
 from cbdc.amounts import format_tenge
 from cbdc.formats import cbor
-from cbdc.purposes.conditions.base import Payment, Refusal
+from cbdc.purposes.conditions.base import Memory, Payment, Refusal
 from cbdc.purposes.words import Phrase
 
 _DAY_S: Final = 86_400
@@ -53,9 +53,9 @@ class PerPeriod:
 
     def spent_tiyn(self, payment: Payment) -> int:
         """What the window up to the payment holds besides its share."""
-        spends = payment.memory.spent if payment.memory else ()
+        memory = payment.memory or Memory()
         since_s = payment.time_s - self.days * _DAY_S
-        return payment.others_tiyn + sum([tiyn for time_s, tiyn in spends if since_s < time_s <= payment.time_s])
+        return payment.others_tiyn + memory.spent_tiyn(since_s, payment.time_s)
 
     def wants(self) -> Phrase:
         return Phrase("per_period", (format_tenge(self.limit_tiyn), str(self.days)))

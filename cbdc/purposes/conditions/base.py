@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from cbdc.formats import cbor
@@ -20,6 +20,14 @@ class Memory:
     spent: tuple[tuple[int, int], ...] = ()
     approvals: frozenset[str] = frozenset()
     facts: frozenset[tuple[str, str]] = frozenset()
+    _sums: dict[tuple[int, int], int] = field(default_factory=dict, compare=False, repr=False)
+
+    def spent_tiyn(self, after_s: int, until_s: int) -> int:
+        """What was spent after the one time and up to the other; added up once for all payees of a transfer."""
+        window = (after_s, until_s)
+        if window not in self._sums:
+            self._sums[window] = sum([tiyn for time_s, tiyn in self.spent if after_s < time_s <= until_s])
+        return self._sums[window]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from cbdc.limits import (
     MAX_CONDITION_LIST,
     MAX_CONDITION_NODES,
     MAX_FACT_CHARS,
+    MAX_LEDGER_CONDITIONS,
     MAX_NAME_CHARS,
     MAX_PERIOD_DAYS,
     MAX_SMALL,
@@ -43,6 +44,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self.nodes_left = MAX_CONDITION_NODES
+        self.asking_left = MAX_LEDGER_CONDITIONS
 
     def read(self, value: cbor.Value, depth_left: int) -> Condition:
         name, argument = cbor.array(value, "condition", 2)
@@ -58,6 +60,9 @@ class _Reader:
         reader = _LEAVES.get(name) if type(name) is str else None
         if reader is None:
             raise Malformed("unknown condition", found=str(name)[:40])
+        self.asking_left -= name in _ASK_THE_LEDGER
+        if self.asking_left < 0:
+            raise Malformed("too many conditions ask the ledger's memory", limit=MAX_LEDGER_CONDITIONS)
         return reader(argument)
 
 
@@ -134,3 +139,4 @@ _LEAVES: Final[dict[str, Callable[[cbor.Value], Condition]]] = {
     "after": lambda value: After(cbor.time_s(value, "after")),
     "before": lambda value: Before(cbor.time_s(value, "before")),
 }
+_ASK_THE_LEDGER: Final = frozenset({"per_period", "approval", "evidence"})

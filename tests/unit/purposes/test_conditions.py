@@ -13,6 +13,7 @@ from cbdc.limits import (
     MAX_CONDITION_DEPTH,
     MAX_CONDITION_LIST,
     MAX_CONDITION_NODES,
+    MAX_LEDGER_CONDITIONS,
     MAX_NAME_CHARS,
     MAX_SMALL,
     MAX_TIME_S,
@@ -274,3 +275,20 @@ def test_nodes_are_bounded() -> None:
     from_cbor(wide(MAX_CONDITION_NODES))
     with pytest.raises(Malformed, match="too large"):
         from_cbor(wide(MAX_CONDITION_NODES + 1))
+
+
+@pytest.mark.parametrize("name", ["per_period", "approval", "evidence"])
+def test_few_conditions_ask_the_ledgers_memory(name: str) -> None:
+    """Each is work for the one writer, for each payee of a transfer."""
+
+    def asking(nodes: int) -> object:
+        arguments = {
+            "per_period": [[number, 1] for number in range(nodes)],
+            "approval": [[[str(number)], 1] for number in range(nodes)],
+            "evidence": [["registry", str(number)] for number in range(nodes)],
+        }
+        return ["any", [["all", [[name, argument] for argument in arguments[name]]], ["per_payment", 1]]]
+
+    from_cbor(asking(MAX_LEDGER_CONDITIONS))
+    with pytest.raises(Malformed, match="ask the ledger"):
+        from_cbor(asking(MAX_LEDGER_CONDITIONS + 1))

@@ -23,6 +23,7 @@ from cbdc.formats.tokens import Output
 from cbdc.limits import MAX_AMOUNT_TIYN
 from cbdc.messages import bodies
 from cbdc.policy import DAY_S
+from cbdc.purposes.conditions import Memory, Payment, PerPeriod, Refusal
 from cbdc.purposes.words import Phrase
 from cbdc.state.records import Table, Token
 from tests.support import LATER_S, NOW_S, YEAR_S, Customer, World
@@ -433,3 +434,26 @@ def test_marked_tokens_stop_at_the_expiry(world: World, aida: Customer, canteen:
     world.now_s = EXPIRY_S
     with refuses(world, Expired, purpose="meals", limit=EXPIRY_S):
         transfer(world, [token], [out(canteen, 900, purpose)], aida.key)
+
+
+def test_what_a_payer_spent_lately_is_read_and_added_up_once_for_all_payees(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A transfer of a few kilobytes is little work for the one writer, however many it pays."""
+    limit = PerPeriod(10_000, 30)
+    sponsor, purpose = programme(world, condition=limit)
+    aida = world.customer("aida")
+    payees = [world.customer(f"payee {number}") for number in range(20)]
+    token = grant(world, sponsor, purpose, aida, 100)
+    asked: list[Memory] = []
+    answer = PerPeriod.refuses
+
+    def counted(self: PerPeriod, payment: Payment) -> Refusal | None:
+        asked.append(payment.memory or Memory())
+        return answer(self, payment)
+
+    monkeypatch.setattr(PerPeriod, "refuses", counted)
+    transfer(world, [token], [out(payee, 5, purpose) for payee in payees], aida.key)
+    assert len(asked) == len(payees)
+    assert len({id(memory) for memory in asked}) == 1
+    assert len(asked[0]._sums) == 1

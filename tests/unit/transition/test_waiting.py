@@ -18,6 +18,7 @@ from cbdc.errors import (
     Replayed,
     RoleRefused,
     TengeError,
+    TooLarge,
 )
 from cbdc.formats import certificates
 from cbdc.formats.certificates import Merchant
@@ -26,7 +27,7 @@ from cbdc.formats.kinds import Kind
 from cbdc.formats.lines import Line
 from cbdc.formats.tokens import outpoint
 from cbdc.formats.x509 import Role
-from cbdc.limits import MAX_WAITING_DAYS
+from cbdc.limits import MAX_WAITING_DAYS, MAX_WAITING_OUTPUTS
 from cbdc.messages import bodies
 from cbdc.policy import DAY_S
 from cbdc.purposes.conditions import All, Any, Approval, Before, Evidence, Items, PayeeMcc, PerPayment, PerPeriod
@@ -103,6 +104,19 @@ def returned(payment: bytes, index: int = 0) -> bytes:
 
 
 # --- what is held ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("parts", [MAX_WAITING_OUTPUTS, MAX_WAITING_OUTPUTS + 1])
+def test_what_waits_has_few_parts(world: World, aida: Customer, bolat: Customer, shop: Customer, parts: int) -> None:
+    """A sweep names one token of each payment, and writes all of its parts."""
+    sponsor, purpose = programme(world, condition=BY_BOLAT)
+    token = grant(world, sponsor, purpose, aida, 900)
+    outputs = [*(out(shop, 1, purpose) for _ in range(parts - 1)), out(aida, 901 - parts, purpose)]
+    if parts <= MAX_WAITING_OUTPUTS:
+        assert waiting_of(world, hold_up(world, aida, token, outputs, days=5))
+        return
+    with refuses(world, TooLarge, found=parts, limit=MAX_WAITING_OUTPUTS):
+        hold_up(world, aida, token, outputs, days=5)
 
 
 def test_a_payment_that_waits_is_held_and_its_change_is_there_at_once(
@@ -637,7 +651,7 @@ def test_what_lapsed_was_not_spent(world: World, aida: Customer, bolat: Customer
     transfer(world, [small], [out(shop, 600, purpose)], aida.key)
     world.now_s += HOUR_S
     payment = hold_up(world, aida, big, [out(shop, 400, purpose), out(bolat, 300, purpose)], days=1)
-    assert spent_of(world, purpose, "altyn/aida") == [[NOW_S, 600], [NOW_S + HOUR_S, 300], [NOW_S + HOUR_S, 400]]
+    assert spent_of(world, purpose, "altyn/aida") == [[NOW_S, 600], [NOW_S + HOUR_S, 700]]
     world.now_s += DAY_S
     sweep(world, escrow(payment))
     assert spent_of(world, purpose, "altyn/aida") == [[NOW_S, 600]]
