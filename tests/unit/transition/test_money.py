@@ -36,6 +36,7 @@ from tests.unit.helpers import (
     grant,
     in_purse,
     out,
+    programme,
     refuses,
     reserve_of,
     revoke,
