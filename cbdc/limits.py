@@ -226,7 +226,7 @@ MAX_KEY_FILE_BYTES: Final = 16_384
 """An encrypted Ed25519 key takes some 400 bytes."""
 
 MAX_DUE_ROWS: Final = 1000
-"""Records looked at under one lock for what has fallen due, and outputs of payments that wait: some 50 ms."""
+"""Records looked at under one lock for what has fallen due, and outputs of payments that wait: 0.1 s at most."""
 
 MAX_DUE_PAGES: Final = 16
 """So many pages in which nothing was due end a sweep; the next one goes on from there."""
