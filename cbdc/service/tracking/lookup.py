@@ -50,7 +50,10 @@ class Lookup:
 
     def enrolled(self, certificates: Iterable[Certificate]) -> None:
         """Follow the log: these certificates are in force from here on."""
-        self._renewals.update(found.id for found in certificates if self._enrolment(found.id).previous is not None)
+        for found in certificates:
+            value = self._store.get((Table.CERTIFICATE, found.id))
+            if value is not None and Enrolment.decode(value).previous is not None:
+                self._renewals.add(found.id)
 
     def party(self, key: bytes) -> Party:
         """Whose a key is where the log has come to, as the ledger judged him there.
