@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cbdc.errors import LedgerCorrupt, RoleRefused, TengeError
 from cbdc.formats.ed25519 import SigningKey
-from cbdc.limits import MAX_DUE_PAGES
+from cbdc.limits import MAX_DUE_PAGES, MAX_SWEEP
 from cbdc.log import entries
 from cbdc.messages.bodies import Genesis
 from cbdc.messages.message import decode
@@ -61,6 +61,19 @@ class ServedLedger:
         """
         now_s = self.queries.ledger_time_s()
         return sum(self._sweep(stage, now_s) for stage in Stage)
+
+    def due_by_time(self, now_s: int) -> int:
+        """How many tokens a sweep would move because their time has come: `MAX_SWEEP` means so many or more, and only
+        the first pages are looked through."""
+        count = 0
+        for stage in (Stage.DEADLINES, Stage.MARKED):
+            after = b""
+            for _ in range(MAX_DUE_PAGES):
+                found, after = self.queries.due_page(stage, now_s, after)
+                count += len(found)
+                if not after or count >= MAX_SWEEP:
+                    break
+        return min(count, MAX_SWEEP)
 
     def _sweep(self, stage: Stage, now_s: int) -> int:
         """Go on where the last sweep ended, once round at most: each page that moves nothing is one of few."""

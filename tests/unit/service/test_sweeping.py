@@ -210,3 +210,15 @@ def test_the_lock_is_free_between_pages(field: Field, monkeypatch: pytest.Monkey
         monkeypatch.setattr(queries, "_lock", Counting())
         queries.due(EXPIRY_S, 1000)
         assert taken > 10
+
+
+def test_what_will_be_swept_at_once_is_counted_up_to_a_bound(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = a_field_of_everything(field)
+    with served(field) as ledger:
+        done = 5  # payments that are complete, whatever the time
+        assert ledger.due_by_time(EXPIRY_S) == len(expected) - done
+        monkeypatch.setattr(opening, "MAX_SWEEP", 3)
+        assert ledger.due_by_time(EXPIRY_S) == 3
+        monkeypatch.setattr(due, "MAX_DUE_ROWS", 1)
+        monkeypatch.setattr(opening, "MAX_DUE_PAGES", 1)
+        assert ledger.due_by_time(EXPIRY_S) <= 2
