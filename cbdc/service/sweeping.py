@@ -28,17 +28,27 @@ def enter_sweeps(names: Sequence[bytes], network: bytes, submit: Callable[[bytes
     Raises:
         TengeError: the ledger has stopped, or cannot be reached.
     """
+    left_out = _left_out(names, network, submit)
+    if left_out:
+        name, error = left_out[0]
+        _log.warning("not swept: %d of %d tokens, the first %s: %s", len(left_out), len(names), name.hex(), error)
+    return len(names) - len(left_out)
+
+
+def _left_out(
+    names: Sequence[bytes], network: bytes, submit: Callable[[bytes], object]
+) -> list[tuple[bytes, TengeError]]:
+    """Sweep these; those that may not move, and why."""
     if not names:
-        return 0
+        return []
     if len(names) <= MAX_SWEEP:
         try:
             submit(build(Kind.SWEEP, Sweep(tuple(names)), [], network))
-            return len(names)
+            return []
         except _TROUBLE:
             raise
         except TengeError as error:
             if len(names) == 1:
-                _log.warning("not swept: %s: %s", names[0].hex(), error)
-                return 0
+                return [(names[0], error)]
     half = len(names) // 2
-    return sum(enter_sweeps(part, network, submit) for part in (names[:half], names[half:]))
+    return [found for part in (names[:half], names[half:]) for found in _left_out(part, network, submit)]

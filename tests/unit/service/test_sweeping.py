@@ -60,11 +60,13 @@ class Ledger:
 NAMES = [outpoint(bytes(32), index) for index in range(1000)]
 
 
-def test_what_is_refused_alone_is_left_out() -> None:
+def test_what_is_refused_alone_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
     ledger = Ledger(NAMES[0], NAMES[517])
     assert enter_sweeps(NAMES, NETWORK, ledger.submit) == 998
     assert ledger.moved == [name for name in NAMES if name not in ledger.refused]
     assert ledger.messages < 50
+    assert len(caplog.messages) == 1
+    assert f"2 of 1000 tokens, the first {NAMES[0].hex()}" in caplog.messages[0]
 
 
 def test_what_is_due_together_moves_together() -> None:
