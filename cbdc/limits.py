@@ -232,6 +232,12 @@ LEDGER_ANSWER_S: Final = 60
 MAX_KEY_FILE_BYTES: Final = 16_384
 """An encrypted Ed25519 key takes some 400 bytes."""
 
+MAX_DUE_ROWS: Final = 1000
+"""Records looked at under one lock for what has fallen due, and outputs of payments that wait: 0.1 s at most."""
+
+MAX_DUE_PAGES: Final = 16
+"""So many pages in which nothing was due end a sweep; the next one goes on from there."""
+
 SWEEP_EVERY_S: Final = 60
 """How often a ledger that is served moves what has fallen due: deadlines are days, a minute's delay is nothing."""
 

@@ -29,17 +29,17 @@ MUTATED = ("cbdc/transition/*.py", "cbdc/offline/judge.py", "cbdc/purposes/*.py"
 PACKAGES = ("cbdc",)
 TESTS = ("tests/unit/transition", "tests/unit/offline", "tests/unit/purposes")
 MIRRORS = {
-    "cbdc/transition/waiting.py": ["tests/unit/transition/test_waiting.py"],
+    "cbdc/transition/waiting.py": ["tests/unit/transition/test_waiting.py", "tests/unit/transition/test_escrow.py"],
     "cbdc/transition/memory.py": ["tests/unit/transition/test_facts.py"],
     "cbdc/transition/refund.py": ["tests/unit/transition/test_refund.py"],
-    "cbdc/transition/network.py": ["tests/unit/transition/test_network.py"],
+    "cbdc/transition/network.py": ["tests/unit/transition/test_network.py", "tests/unit/transition/test_escrow.py"],
     "cbdc/transition/money.py": ["tests/unit/transition/test_money.py", "tests/unit/transition/test_requests.py"],
     "cbdc/transition/programmes.py": [
         "tests/unit/transition/test_programmes.py",
         "tests/unit/transition/test_recall.py",
     ],
     "cbdc/transition/offline.py": ["tests/unit/transition/test_load.py", "tests/unit/transition/test_evidence.py"],
-    "cbdc/transition/sweep.py": ["tests/unit/transition/test_sweep.py"],
+    "cbdc/transition/sweep.py": ["tests/unit/transition/test_sweep.py", "tests/unit/transition/test_escrow.py"],
     "cbdc/transition/invariants.py": ["tests/unit/transition/test_invariants.py"],
     "cbdc/transition/draft.py": ["tests/unit/transition/test_draft.py"],
     "cbdc/transition/apply.py": ["tests/unit/transition/test_apply.py"],

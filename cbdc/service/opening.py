@@ -8,14 +8,15 @@ from pathlib import Path
 
 from cbdc.errors import LedgerCorrupt, RoleRefused, TengeError
 from cbdc.formats.ed25519 import SigningKey
-from cbdc.formats.kinds import Kind
-from cbdc.limits import MAX_SWEEP
+from cbdc.limits import MAX_DUE_PAGES, MAX_SWEEP
 from cbdc.log import entries
-from cbdc.messages.bodies import Genesis, Sweep
-from cbdc.messages.message import build, decode
+from cbdc.messages.bodies import Genesis
+from cbdc.messages.message import decode
+from cbdc.service.due import Stage
 from cbdc.service.ledger import Identity, Ledger
 from cbdc.service.queries import Queries
 from cbdc.service.server import LedgerServer
+from cbdc.service.sweeping import enter_sweeps
 from cbdc.store.sqlite import SqliteStore
 
 
@@ -38,6 +39,7 @@ class ServedLedger:
             raise
         self.queries = Queries(SqliteStore.read(path), self.identity, clock, self.ledger.horizon)
         self._server = LedgerServer(self.ledger, self.queries)
+        self._places: dict[Stage, bytes] = {}
 
     def __enter__(self) -> ServedLedger:
         return self
@@ -52,14 +54,39 @@ class ServedLedger:
     def sweep(self) -> int:
         """Move what has fallen due by ledger time, as anybody may: final offline money, expired marks. How much it was.
 
+        What takes long to look through is looked through by several calls, each where the one before it ended.
+
         Raises:
-            TengeError: the ledger refuses it, or has stopped.
+            TengeError: the ledger has stopped.
         """
-        swept, now_s = 0, self.queries.ledger_time_s()
-        while due := self.queries.due(now_s, MAX_SWEEP):
-            names = tuple(name for _, name in due)
-            self.ledger.submit(build(Kind.SWEEP, Sweep(names), [], self.identity.network)).result()
-            swept += len(names)
+        now_s = self.queries.ledger_time_s()
+        return sum(self._sweep(stage, now_s) for stage in Stage)
+
+    def due_by_time(self, now_s: int) -> int:
+        """How many tokens a sweep would move because their time has come: `MAX_SWEEP` means so many or more, and only
+        the first pages are looked through."""
+        count = 0
+        for stage in (Stage.DEADLINES, Stage.MARKED):
+            after = b""
+            for _ in range(MAX_DUE_PAGES):
+                found, after = self.queries.due_page(stage, now_s, after)
+                count += len(found)
+                if not after or count >= MAX_SWEEP:
+                    break
+        return min(count, MAX_SWEEP)
+
+    def _sweep(self, stage: Stage, now_s: int) -> int:
+        """Go on where the last sweep ended, once round at most: each page that moves nothing is one of few."""
+        swept = idle_pages = 0
+        while idle_pages < MAX_DUE_PAGES:
+            page = self.queries.due_page(stage, now_s, self._places.get(stage, b""))
+            self._places[stage] = page.after
+            names = list(dict.fromkeys(name for _, name in page.found))
+            moved = enter_sweeps(names, self.identity.network, lambda raw: self.ledger.submit(raw).result())
+            swept += moved
+            idle_pages += not moved
+            if not page.after:
+                break
         return swept
 
     def close(self) -> None:

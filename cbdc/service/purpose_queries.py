@@ -12,7 +12,7 @@ from cbdc.formats.tokens import outpoint
 from cbdc.limits import MAX_OUTPUTS
 from cbdc.purposes.conditions import Memory
 from cbdc.purposes.definition import Definition
-from cbdc.service.due import due_tokens
+from cbdc.service.due import DuePage, Stage, due_page
 from cbdc.service.pages import Page, page_of
 from cbdc.service.writer import Identity
 from cbdc.state.records import Enrolment, KeyHolder, OfflineToken, Paid, Record, Table, Waiting
@@ -163,6 +163,18 @@ class PurposeQueries:
     # --- what falls due ------------------------------------------------------------------------
 
     def due(self, until_s: int, limit: int) -> list[tuple[int, bytes]]:
-        """(due time, outpoint) of all that a sweep may move by then, earliest first."""
+        """(due time, outpoint) of all that a sweep may move by then, earliest first; all is looked through for it."""
+        found: dict[bytes, int] = {}
+        for stage in Stage:
+            after: bytes | None = b""
+            while after is not None:
+                page = self.due_page(stage, until_s, after)
+                for due_s, name in page.found:
+                    found[name] = min(due_s, found.get(name, due_s))
+                after = page.after or None
+        return sorted((due_s, name) for name, due_s in found.items())[:limit]
+
+    def due_page(self, stage: Stage, until_s: int, after: bytes) -> DuePage:
+        """Some of it: a bounded part of what one stage looks through, behind ``after``."""
         with self._lock:
-            return due_tokens(self._store, until_s, limit)
+            return due_page(self._store, stage, until_s, after)

@@ -10,6 +10,7 @@ from cbdc.formats import cbor
 from cbdc.formats.calls import Call, Calls, Shape
 from cbdc.formats.ed25519 import PUBLIC_KEY_BYTES
 from cbdc.formats.hashing import HASH_BYTES
+from cbdc.formats.lines import lines_from_cbor, lines_to_cbor
 from cbdc.formats.tokens import OUTPOINT_BYTES
 from cbdc.limits import (
     MAX_AMOUNT_TIYN,
@@ -18,8 +19,10 @@ from cbdc.limits import (
     MAX_DOCUMENT_BYTES,
     MAX_FACT_CHARS,
     MAX_LEDGER_ANSWER_BYTES,
+    MAX_MARK_HOPS,
     MAX_MESSAGE_BYTES,
     MAX_NAME_CHARS,
+    MAX_OUTPUTS,
     MAX_OWNERS,
     MAX_PERIOD_SPENDS,
     MAX_RECEIPT_BYTES,
@@ -73,20 +76,17 @@ def _page_of(name: Shape, read: Shape, to_cbor: Callable[[Any], cbor.Value], *ar
     return Call(arguments, fields, page)
 
 
-def _record_of(kind: type[Record]) -> Shape:
-    """A record as it stands in the state. What reads those trusts its own store; this one came from outside."""
+def _record_of(kind: type[Record], *fields: Shape) -> Shape:
+    """A record as it stands in the state. What reads those trusts its own store; this one came from outside, so each
+    field is looked at."""
 
     def read(value: cbor.Value) -> Record:
-        raw = _message(value)
-        cbor.decode(raw)
-        return kind.decode(raw)
+        found = cbor.decode(_message(value))
+        if type(found) is not list or len(found) != len(fields):
+            raise Malformed(f"{kind.__name__} is not an array of {len(fields)}")
+        return kind(*(shape(item) for shape, item in zip(fields, found, strict=True)))
 
     return read
-
-
-def _tokens(kind: type[Record]) -> Call:
-    """Owners, and the last token of the first one that is known, to the tokens that are theirs."""
-    return _page_of(_outpoint, _record_of(kind), kind.encode, _owners, _after)
 
 
 def _optional(shape: Shape) -> Shape:
@@ -119,6 +119,68 @@ def _accounts(value: cbor.Value) -> tuple[str, ...]:
     return tuple(_account(name) for name in cbor.array_up_to(value, "accounts", MAX_LEDGER_ANSWER_BYTES))
 
 
+# --- records -----------------------------------------------------------------------------------
+
+
+def _flag(value: cbor.Value) -> bool:
+    if type(value) is not bool:
+        raise Malformed("a flag is true or false")
+    return value
+
+
+def _list_of(what: str, limit: int, shape: Shape) -> Shape:
+    return lambda value: [shape(item) for item in cbor.array_up_to(value, what, limit)]
+
+
+def _row_of(what: str, *shapes: Shape) -> Shape:
+    def row(value: cbor.Value) -> list[Any]:
+        items = cbor.array(value, what, len(shapes))
+        return [shape(item) for shape, item in zip(shapes, items, strict=True)]
+
+    return row
+
+
+def _count(what: str, limit: int) -> Shape:
+    return lambda value: cbor.unsigned(value, what, limit)
+
+
+def _time(value: cbor.Value) -> int:
+    return cbor.time_s(value, "time")
+
+
+_tiyn, _left = _count("amount", MAX_AMOUNT_TIYN), _optional(_count("payments left", MAX_MARK_HOPS))
+_mark = _optional(_purpose)
+_index = _count("index", MAX_OUTPUTS - 1)
+_ids = _list_of("ids", MAX_LEDGER_ANSWER_BYTES, _exactly("id", HASH_BYTES))
+
+_token = _record_of(Token, _key, _tiyn, _mark, _left)
+
+_paid = _row_of("paid", _exactly("certificate", HASH_BYTES), _mark, _tiyn, _left)
+_hops = _count("hops", MAX_AMOUNT_TIYN)
+_offline_token = _record_of(
+    OfflineToken,
+    *(_key, _tiyn, _mark, _time, _time, _hops, _ids, _flag),
+    *(_optional(_paid), _ids, _optional(_tiyn), _left),
+)
+
+_approvals = _list_of("approvals", MAX_LEDGER_ANSWER_BYTES, _account)
+_held = _row_of("output", _index, _key, _tiyn, _mark, _left, _flag, _left)
+
+
+def _lines(value: cbor.Value) -> cbor.Value:
+    return lines_to_cbor(lines_from_cbor(value))
+
+
+_waiting = _record_of(
+    Waiting, _account, _key, _time, _time, _approvals, _lines, _list_of("outputs", MAX_OUTPUTS, _held), _flag
+)
+
+
+def _tokens(kind: type[Record], read: Shape) -> Call:
+    """Owners, and the last token of the first one that is known, to the tokens that are theirs."""
+    return _page_of(_outpoint, read, kind.encode, _owners, _after)
+
+
 def _memory_fields(memory: Memory) -> cbor.Value:
     spent = [list(spend) for spend in memory.spent]
     return [spent, sorted(memory.approvals), sorted(list(fact) for fact in memory.facts)]
@@ -135,9 +197,12 @@ def _memory(value: cbor.Value) -> Memory:
     )
 
 
+_refund = _record_of(Refundable, _purpose, _key, _account, _tiyn)
+
+
 def _refundable(value: cbor.Value) -> tuple[Record, ...]:
     rows = cbor.array_up_to(value, "refundable", MAX_LEDGER_ANSWER_BYTES)
-    return tuple(_record_of(Refundable)(row) for row in rows)
+    return tuple(_refund(row) for row in rows)
 
 
 LEDGER_CALLS: Final[dict[str, Call]] = {
@@ -148,10 +213,10 @@ LEDGER_CALLS: Final[dict[str, Call]] = {
     "trust_list": _plain(result=_message),
     "policy": Call((), Policy.to_cbor, Policy.from_cbor),
     "purposes_after": _page_of(_exactly("purpose", HASH_BYTES), Definition.from_cbor, Definition.to_cbor, _after),
-    "tokens_after": _tokens(Token),
-    "offline_after": _tokens(OfflineToken),
+    "tokens_after": _tokens(Token, _token),
+    "offline_after": _tokens(OfflineToken, _offline_token),
     "offline_token": Call(
-        (_outpoint,), lambda token: None if token is None else token.encode(), _optional(_record_of(OfflineToken))
+        (_outpoint,), lambda token: None if token is None else token.encode(), _optional(_offline_token)
     ),
     "spenders_of": Call((_outpoint,), list, _spenders),
     "load_certificate": _plain(_outpoint, result=_optional(_bytes("load certificate", MAX_DOCUMENT_BYTES))),
@@ -169,11 +234,9 @@ LEDGER_CALLS: Final[dict[str, Call]] = {
         result=lambda value: cbor.unsigned(value, "debt", MAX_AMOUNT_TIYN),
     ),
     "purpose_memory": Call((_purpose, _account, _account), _memory_fields, _memory),
-    "waiting_payment": Call(
-        (_payment,), lambda found: None if found is None else found.encode(), _optional(_record_of(Waiting))
-    ),
-    "waiting_after": _page_of(_payment, _record_of(Waiting), Waiting.encode, _after),
-    "waiting_of_after": _page_of(_payment, _record_of(Waiting), Waiting.encode, _owners, _after),
+    "waiting_payment": Call((_payment,), lambda found: None if found is None else found.encode(), _optional(_waiting)),
+    "waiting_after": _page_of(_payment, _waiting, Waiting.encode, _after),
+    "waiting_of_after": _page_of(_payment, _waiting, Waiting.encode, _owners, _after),
     "approvers_of": Call((_payment,), list, _accounts),
     "refundable": Call((_payment,), lambda found: [one.encode() for one in found], _refundable),
     "keys_of": Call((_account,), list, lambda value: tuple(_owners(value))),

@@ -84,6 +84,24 @@ def index_columns(key: Key, value: bytes) -> IndexColumns:
     return _NOT_INDEXED
 
 
+class DueRow(NamedTuple):
+    """What falls due at a time that is known: a leaf's outpoint, or the id of a payment that waits."""
+
+    due_s: int
+    row: int
+    table: int
+    name: bytes
+
+
+class MarkedRow(NamedTuple):
+    """A record that bears a purpose."""
+
+    row: int
+    table: int
+    name: bytes
+    value: bytes
+
+
 class Store(View, Protocol):
     """A ledger's storage. The `View` part is read by the one writer; the rest by anybody."""
 
@@ -121,15 +139,18 @@ class Store(View, Protocol):
         """(outpoint, value) of the unspent tokens or live offline leaves that belong to these keys, owner by owner in
         the order of their names; the first owner's only behind ``after``."""
 
-    def marked(self, purpose: bytes, limit: int = -1) -> list[tuple[bytes, Token]]:
-        """Online tokens that bear a purpose, with their outpoints; at most ``limit`` of them, if that is not -1."""
+    def marked(self, purpose: bytes) -> list[tuple[bytes, Token]]:
+        """Online tokens that bear a purpose, with their outpoints."""
+
+    def marked_after(self, purpose: bytes, after: int, limit: int) -> list[MarkedRow]:
+        """So many of the online tokens and live leaves that bear a purpose, behind this row."""
 
     def waiting(self, after: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """(id, value) of the payments that wait, not of those that have lapsed, behind this id in order."""
 
-    def due(self, until_s: int, limit: int) -> list[tuple[int, bytes]]:
-        """(due time, name) of live offline leaves that are final and of payments that have waited long enough by then,
-        earliest first."""
+    def due(self, until_s: int, limit: int, after: tuple[int, int] = (0, 0)) -> list[DueRow]:
+        """Live offline leaves that are final and payments that have waited long enough by then, earliest first; those
+        behind this due time and row."""
 
     def close(self) -> None:
         """Let go of the file."""

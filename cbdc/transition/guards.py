@@ -83,7 +83,7 @@ def name_of(draft: Draft, key: bytes) -> str:
 
 
 def vouched_for(draft: Draft, key: bytes) -> tuple[str, Certificate | None]:
-    """Whose a payee's key is, and what his bank says of him, for conditions to look at; None for an institution.
+    """Whose a payee's or approver's key is, and what his bank says of him, for conditions; None for an institution.
 
     Raises:
         NotEnrolled, CertificateRevoked: see `enrolled`; or the bank that says so is no longer admitted.
@@ -94,7 +94,7 @@ def vouched_for(draft: Draft, key: bytes) -> tuple[str, Certificate | None]:
     certificate = draft.certificate(holder.reference)
     bank = draft.participant(certificate.bank)
     if bank is None or not bank.is_active(Role.BANK):
-        raise CertificateRevoked("the payee's bank is no longer admitted", key=key, bank=certificate.bank)
+        raise CertificateRevoked("the bank behind the key is no longer admitted", key=key, bank=certificate.bank)
     return certificate.account, certificate
 
 
@@ -148,6 +148,16 @@ def owes_nothing(draft: Draft, account: str) -> None:
         culprit = draft.culprit(purse_key)
         if culprit is not None and culprit.debt_tiyn:
             raise CertificateRevoked("the account owes for a fork", account=account, debt_tiyn=culprit.debt_tiyn)
+
+
+def is_no_payment(draft: Draft, key: bytes) -> None:
+    """A key that is enrolled is not the id of a payment that waits or has lapsed: its escrow is nobody's.
+
+    Raises:
+        Replayed: it is one.
+    """
+    if draft.waiting(key) is not None:
+        raise Replayed("the key is a payment's", key=key)
 
 
 # --- time and spending -------------------------------------------------------------------------

@@ -60,6 +60,7 @@ def _admit(draft: Draft, institution: x509.Institution, root_key: bytes, time_s:
         raise CertificateExpired("X.509 certificate is not valid now", name=institution.name, now=time_s)
     if draft.participant(institution.name) is not None or draft.holder(institution.key) is not None:
         raise Replayed("the name or the key is taken", name=institution.name)
+    guards.is_no_payment(draft, institution.key)
     role, expires_s = institution.role.value, institution.not_after_s
     draft.put_participant(Participant(institution.name, role, institution.key, expires_s, institution.der, 0))
 
@@ -109,7 +110,8 @@ def enrol(draft: Draft, verified: Verified, body: Enrol, time_s: int) -> None:
 
 
 def _check_key_is_free(draft: Draft, certificate: Certificate) -> None:
-    """A key is enrolled once, or renewed for the same account and kind while it is not revoked."""
+    """A key is enrolled once, or renewed for the same account and kind while it is not revoked; it is no payment's."""
+    guards.is_no_payment(draft, certificate.key)
     holder = draft.holder(certificate.key)
     if holder is None:
         return

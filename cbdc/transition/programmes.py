@@ -11,7 +11,7 @@ from cbdc.purposes.definition import Definition
 from cbdc.purposes.marks import check_conserved
 from cbdc.purposes.rules import Mark
 from cbdc.state.records import Allowance, HolderKind, Token
-from cbdc.transition import guards, memory
+from cbdc.transition import guards, memory, waiting
 from cbdc.transition.draft import Draft
 
 
@@ -79,7 +79,7 @@ def recall(draft: Draft, verified: Verified, body: Recall, time_s: int) -> None:
     tokens = guards.unspent(draft, body.outpoints)
     if any(token.purpose != body.purpose for token in tokens):
         raise PurposeMismatch("a recall takes tokens of its purpose only")
-    if any(draft.waiting(token.owner) for token in tokens):
+    if any(waiting.is_escrow(draft, token) for token in tokens):
         raise RoleRefused("a token waits in a payment: first that goes through, or lapses")
     if any(memory.is_freed(draft, definition, name, token) for name, token in zip(body.outpoints, tokens, strict=True)):
         raise PurposeMismatch("evidence has lifted the mark of a token: it is its owner's free money")

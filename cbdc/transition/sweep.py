@@ -34,7 +34,7 @@ def sweep(draft: Draft, verified: Verified, body: Sweep, time_s: int) -> None:
 
 def _move_online(draft: Draft, name: bytes, token: Token, made: bytes, by: bytes, time_s: int) -> None:
     held = draft.waiting(token.owner)
-    if held is not None:
+    if held is not None and not held.lapsed:
         _end_waiting(draft, token.owner, held, by, time_s)
         return
     definition = None if token.purpose is None else draft.definition(token.purpose)
@@ -52,7 +52,7 @@ def _end_waiting(draft: Draft, payment_id: bytes, held: Waiting, by: bytes, time
     """A payment of which one escrow token was named: all of it goes through, or returns."""
     if time_s >= held.until_s:
         waiting.lapse(draft, payment_id, held, by)
-    elif not waiting.settle_if_complete(draft, payment_id, held, by):
+    elif not waiting.settle_if_complete(draft, payment_id, held, by, time_s):
         raise RoleRefused("the payment still waits", payment=payment_id)
 
 

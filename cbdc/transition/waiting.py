@@ -19,6 +19,7 @@ from cbdc.errors import (
     NotOwner,
     PurposeMismatch,
     PurposeRefused,
+    Replayed,
     RoleRefused,
 )
 from cbdc.formats.lines import lines_from_cbor, lines_to_cbor
@@ -47,8 +48,11 @@ def hold(draft: Draft, verified: Verified, body: Transfer, outcome: Outcome, pay
     """Put a payment's value in escrow; what goes back to the payer is there at once.
 
     Raises:
-        PurposeMismatch: several owners pay. Malformed: it would wait longer than `MAX_WAITING_DAYS`.
+        PurposeMismatch: several owners pay. Malformed: it would wait longer than `MAX_WAITING_DAYS`. Replayed: its id
+            is enrolled as a key, whose holder the escrow would belong to.
     """
+    if draft.holder(verified.id) is not None:
+        raise Replayed("the payment's id is somebody's key", id=verified.id)
     if len(verified.signers) > 1:
         raise PurposeMismatch("a payment that waits is one owner's", found=len(verified.signers), wanted=1)
     if body.valid_until_s > time_s + MAX_WAITING_DAYS * DAY_S:
@@ -74,15 +78,25 @@ def hold(draft: Draft, verified: Verified, body: Transfer, outcome: Outcome, pay
 # --- what it waits for -------------------------------------------------------------------------
 
 
-def lacks(draft: Draft, payment_id: bytes, waiting: Waiting) -> tuple[Refusal, ...]:
+def is_escrow(draft: Draft, token: Token) -> bool:
+    """Whether a token stands for a payment that waits: what has lapsed or gone through holds nothing any more."""
+    held = draft.waiting(token.owner)
+    return held is not None and not held.lapsed
+
+
+def lacks(draft: Draft, payment_id: bytes, waiting: Waiting, time_s: int) -> tuple[Refusal, ...]:
     """What a payment still waits for; () if nothing.
 
     Raises:
         PurposeRefused: a condition refuses it by now for good, such as a payee who is no longer what he was.
-        CertificateRevoked: a payee's certificate is, or his bank is dismissed.
+        CertificateRevoked: the payer's certificate is, or a payee's, or his bank is dismissed.
+        CertificateExpired: a payee's certificate has run out; a renewal mends that.
     """
-    for _, owner, *_ in waiting.outputs:
-        guards.enrolled(draft, owner)
+    guards.enrolled(draft, waiting.signer)
+    for owner in dict.fromkeys(owner for _, owner, *_ in waiting.outputs):
+        expires_s = guards.enrolled(draft, owner).expires_s
+        if time_s >= expires_s:
+            raise CertificateExpired("the payee's certificate has expired", key=owner, expired_s=expires_s)
     found: list[Refusal] = []
     for purpose, shares in _shares(waiting).items():
         payments = [_facts(draft, payment_id, waiting, purpose, owner, tiyn) for owner, tiyn in shares.items()]
@@ -128,7 +142,8 @@ def approve(draft: Draft, verified: Verified, body: Approve, time_s: int) -> Non
     expires_s = guards.enrolled(draft, signer).expires_s
     if time_s >= expires_s:
         raise CertificateExpired("the approver's certificate has expired", key=signer, expired_s=expires_s)
-    if guards.name_of(draft, signer) != body.by:
+    account, _ = guards.vouched_for(draft, signer)
+    if account != body.by:
         raise RoleRefused("an approval names its signer's account", found=body.by)
     guards.not_done(draft, verified.id)
     waiting = _open(draft, body.payment, time_s)
@@ -137,7 +152,7 @@ def approve(draft: Draft, verified: Verified, body: Approve, time_s: int) -> Non
     draft.once(verified.id)
     approved = replace(waiting, approvals=sorted([*waiting.approvals, body.by]))
     draft.put_waiting(body.payment, approved)
-    settle_if_complete(draft, body.payment, approved, verified.id)
+    settle_if_complete(draft, body.payment, approved, verified.id, time_s)
 
 
 def approvers(draft: Draft, waiting: Waiting) -> set[str]:
@@ -160,7 +175,7 @@ def attest(draft: Draft, verified: Verified, body: Attest, time_s: int) -> None:
     draft.once(verified.id)
     waiting = draft.waiting(body.about) if isinstance(body.about, bytes) else None
     if waiting is not None and isinstance(body.about, bytes) and time_s < waiting.until_s:
-        settle_if_complete(draft, body.about, waiting, verified.id)
+        settle_if_complete(draft, body.about, waiting, verified.id, time_s)
 
 
 def _open(draft: Draft, payment_id: bytes, time_s: int) -> Waiting:
@@ -180,9 +195,9 @@ def _open(draft: Draft, payment_id: bytes, time_s: int) -> Waiting:
 # --- the end of waiting ------------------------------------------------------------------------
 
 
-def settle_if_complete(draft: Draft, payment_id: bytes, waiting: Waiting, by: bytes) -> bool:
+def settle_if_complete(draft: Draft, payment_id: bytes, waiting: Waiting, by: bytes, time_s: int) -> bool:
     """Let a payment through if nothing is lacking; ``by`` is the message that made it so."""
-    if not is_complete(draft, payment_id, waiting):
+    if not is_complete(draft, payment_id, waiting, time_s):
         return False
     for index, owner, amount_tiyn, purpose, left, stays, left_after in waiting.outputs:
         draft.consume(outpoint(payment_id, index), by)
@@ -195,11 +210,11 @@ def settle_if_complete(draft: Draft, payment_id: bytes, waiting: Waiting, by: by
     return True
 
 
-def is_complete(draft: Draft, payment_id: bytes, waiting: Waiting) -> bool:
+def is_complete(draft: Draft, payment_id: bytes, waiting: Waiting, time_s: int) -> bool:
     """Whether nothing is lacking any more."""
     try:
-        return not lacks(draft, payment_id, waiting)
-    except (PurposeRefused, CertificateRevoked):
+        return not lacks(draft, payment_id, waiting, time_s)
+    except (PurposeRefused, CertificateRevoked, CertificateExpired):
         return False
 
 

@@ -260,7 +260,9 @@ def answers(path: Path) -> list[object]:
         marks = sorted({row[4] for row in rows if isinstance(row[4], bytes)})
         found: list[object] = [sorted(store.offline_of(owner)) for owner in owners]
         found += [list(store.owned(table, owners)) for table in (Table.TOKEN, Table.OFFLINE)]
-        found += [store.marked(mark, 1000) for mark in marks]
+        found += [store.marked(mark) for mark in marks]
+        found += [store.marked_after(mark, 0, 1000) for mark in marks]
+        found += [list(store.waiting())]
         found += [store.due(1 << 40, 1000)]
     finally:
         store.close()

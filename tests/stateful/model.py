@@ -312,6 +312,8 @@ class Model:
             raise Refused("certificate_expired")
         if institution["name"] in self.institutions or self.kind_of(institution["key"]):
             raise Refused("replayed")
+        if institution["key"] in self.waiting:
+            raise Refused("replayed")
         self.institutions[institution["name"]] = institution | {"dismissed": False, "dismissed_at": None}
 
     def dismiss(self, message: Message) -> None:
@@ -353,6 +355,8 @@ class Model:
             raise Refused("role_refused")
         if self.time >= certificate.expires:
             raise Refused("certificate_expired")
+        if certificate.key in self.waiting:
+            raise Refused("replayed")
         if certificate.key in self.current:
             before = self.certificates[self.current[certificate.key]]
             if self.revoked_at(certificate.key) is not None:
@@ -742,6 +746,8 @@ class Model:
         lines: list[tuple[str, int]],
     ) -> None:
         """The value stands apart, nobody's; change is there at once."""
+        if self.kind_of(message["id"]):
+            raise Refused("replayed")
         if len(message["signers"]) > 1:
             raise Refused("purpose_mismatch")
         if message["valid_until"] > self.time + MAX_WAITING_DAYS * DAY_S:
@@ -762,6 +768,10 @@ class Model:
         until = min([message["valid_until"], *(self.purposes[purpose]["expires"] for purpose in purposes)])
         self.waiting[message["id"]] = Waiting(payer, signer, self.time, until, lines, held)
 
+    def _in_escrow(self, token: Output) -> bool:
+        """Whether it stands for a payment that waits; what has lapsed holds nothing."""
+        return token.owner in self.waiting and not self.waiting[token.owner].lapsed
+
     def _held(self, waiting: Waiting) -> Counter[tuple[bytes, bytes]]:
         """(purpose, payee's key) -> tiyn."""
         shares = Counter()
@@ -770,13 +780,16 @@ class Model:
                 shares[before.purpose, before.owner] += before.amount
         return shares
 
-    def _is_complete(self, payment: bytes) -> bool:
+    def _is_complete(self, payment: bytes, now: int) -> bool:
         """Judged as of when it was made, by what is known now; that it was made is among what is remembered."""
         waiting = self.waiting[payment]
         asked: dict[bytes, list[Facts]] = {}
         try:
+            self._enrolled(waiting.signer)
             for _, before, _ in waiting.held:  # marked or free
                 self._enrolled(before.owner)
+                if now >= self._expires(before.owner):
+                    return False
             known = {
                 (purpose, owner): self._facts(
                     payment, waiting.payer, owner, amount, 0, waiting.entered, waiting.lines, purpose
@@ -791,7 +804,7 @@ class Model:
         return all(self._ask(purpose, payments) == YES for purpose, payments in asked.items())
 
     def _settle_if_complete(self, payment: bytes, message: Message) -> bool:
-        if not self._is_complete(payment):
+        if not self._is_complete(payment, self.time):
             return False
         waiting = self.waiting.pop(payment)
         for index, _, after in waiting.held:
@@ -819,6 +832,9 @@ class Model:
         self._enrolled(signer)
         if self.time >= self._expires(signer):
             raise Refused("certificate_expired")
+        speaker = self._payee(signer)
+        if isinstance(speaker, Certificate) and self.institutions[speaker.bank]["dismissed"]:
+            raise Refused("certificate_revoked")
         if self.account_of(signer) != message["by"]:
             raise Refused("role_refused")
         self._not_done(message)
@@ -907,7 +923,7 @@ class Model:
         tokens = self._unspent({"inputs": message["outpoints"]})
         if any(token.purpose != message["purpose"] for token in tokens):
             raise Refused("purpose_mismatch")
-        if any(token.owner in self.waiting for token in tokens):
+        if any(self._in_escrow(token) for token in tokens):
             raise Refused("role_refused")
         if any(self._lifted(name, token) for name, token in zip(message["outpoints"], tokens, strict=True)):
             raise Refused("purpose_mismatch")  # its owner's free money
@@ -1173,7 +1189,7 @@ class Model:
 
     def _sweep_token(self, name: bytes, made: bytes, message: Message) -> None:
         token = self.tokens[name]
-        if token.owner in self.waiting:
+        if self._in_escrow(token):
             if self.time >= self.waiting[token.owner].until:
                 self._lapse(token.owner, message)
             elif not self._settle_if_complete(token.owner, message):
@@ -1193,7 +1209,7 @@ class Model:
         """(due time, outpoint) of all that may be swept at this time; what evidence brought about is due at once."""
         found = [(leaf.final_at, name) for name, leaf in self.live().items() if leaf.final_at <= until]
         for name, token in self.tokens.items():
-            if token.purpose is None or token.owner in self.waiting:
+            if token.purpose is None or self._in_escrow(token):
                 continue
             expires = self.purposes[token.purpose]["expires"]
             if self._lifted(name, token):
@@ -1204,7 +1220,7 @@ class Model:
             if waiting.lapsed:
                 continue
             name = outpoint(payment, waiting.held[0][0])
-            if self.last < waiting.until and self._is_complete(payment):
+            if self.last < waiting.until and self._is_complete(payment, self.last):
                 found.append((self.last, name))
             elif waiting.until <= until:
                 found.append((waiting.until, name))

@@ -217,7 +217,9 @@ class LedgerMachine(OfflineMachine, Programmes):
     @precondition(lambda self: len(self.people) < 8)
     @rule(data=st.data())
     def enrol(self, data: Data) -> None:
-        fault = self.fault(data, "another bank's", "expired", "limits", "purse alone", "taken key", "bank's key", "two")
+        fault = self.fault(
+            data, "another bank's", "expired", "limits", "purse alone", "taken key", "bank's key", "two", "escrow"
+        )
         bank = self.pick(data, self.banks)
         signer = self.banks[bank]
         person = self.certify(
@@ -231,20 +233,27 @@ class LedgerMachine(OfflineMachine, Programmes):
         raw = [person.wallet_cwt, person.purse_cwt]
         if fault == "purse alone":
             raw = raw[1:]
-        if fault in ("taken key", "bank's key"):
-            key = self.person(data).key if fault == "taken key" else self.pick(data, self.banks.values())
+        if fault in ("taken key", "bank's key") or (fault == "escrow" and self.model.waiting):
+            key = self.taken_key(data, fault)
             raw[0] = certificates.issue(
                 signer,
                 self.network,
                 bank=bank,
                 subject=person.name,
-                key=key.public,
+                key=key,
                 issued_s=self.now_s,
                 expires_s=LATER_S,
             )
         signers = [signer, STRANGER][:1]
         if self.do(Kind.ENROL, bodies.Enrol(tuple(raw)), *signers):
             self.people[person.name] = person
+
+    def taken_key(self, data: Data, whose: str) -> bytes:
+        """A key, or a payment's id, that may not be enrolled for somebody new."""
+        if whose == "escrow":
+            return self.pick(data, self.model.waiting)
+        key = self.person(data).key if whose == "taken key" else self.pick(data, self.banks.values())
+        return key.public
 
     @rule(data=st.data(), old=st.booleans())
     def renew_certificates(self, data: Data, old: bool) -> None:

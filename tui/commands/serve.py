@@ -62,7 +62,7 @@ def _warning(served: ServedLedger, path: Path) -> str:
     last_s = store.stored_ledger_time_s()
     store.close()
     now_s = served.queries.ledger_time_s()
-    due = len(served.queries.due(now_s, MAX_SWEEP)) if now_s > last_s + DAY_S else 0
+    due = served.due_by_time(now_s) if now_s > last_s + DAY_S else 0
     if not due:
         return ""
     many = f"{due} or more tokens" if due == MAX_SWEEP else f"{due} tokens" if due > 1 else "1 token"

@@ -14,11 +14,12 @@ from cbdc.formats.kinds import Kind
 from cbdc.formats.x509 import Role
 from cbdc.limits import MAX_SWEEP
 from cbdc.log.receipts import Receipt
-from cbdc.messages.bodies import Approve, Attest, Sweep
+from cbdc.messages.bodies import Approve, Attest
 from cbdc.messages.message import build
 from cbdc.service.founding import Governor
 from cbdc.service.ledger import Identity
 from cbdc.service.queries import Queries
+from cbdc.service.sweeping import enter_sweeps
 from wallet.balance import Balance, balance_of, without_device
 from wallet.bank import BankDesk
 from wallet.customer import Customer
@@ -245,19 +246,20 @@ class Economy:
     def advance(self, span_s: int) -> int:
         """Move all clocks; whatever falls due happens in due order. How many tokens were swept."""
         until_s = self.clock.now_s + span_s
-        swept = 0
-        while due := self.queries.due(until_s, MAX_SWEEP):
+        swept, stuck = 0, set[bytes]()
+        while due := [found for found in self.queries.due(until_s, MAX_SWEEP) if found[1] not in stuck]:
             self.setting.set_time(max(self.clock.now_s, due[0][0]))
-            swept += self.sweep_due()
+            moved = self.sweep_due()
+            swept += moved
+            if not moved:
+                stuck.add(due[0][1])
         self.setting.set_time(until_s)
         return swept
 
     def sweep_due(self) -> int:
         """Move what is due by now, as a ledger that is served does every minute; how many tokens."""
         names = [name for _, name in self.queries.due(self.clock.now_s, MAX_SWEEP)]
-        if names:
-            self.port.submit(build(Kind.SWEEP, Sweep(tuple(names)), [], self.governor.network))
-        return len(names)
+        return enter_sweeps(names, self.governor.network, self.port.submit)
 
     # --- devices -------------------------------------------------------------------------------
 

@@ -29,8 +29,9 @@ from cbdc.transition.draft import parsed_definition
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with (entries done, entries in all)."""
 
-_UNNAMED = frozenset({Kind.SWEEP, Kind.ATTEST})
-"""What may touch a purpose's money without naming it; every other message that does has its id in its bytes."""
+_UNNAMED = frozenset({Kind.SWEEP, Kind.ATTEST, Kind.ENROL})
+"""What may touch a purpose's money, or say whose it is, without naming it; every other message that does has its id in
+its bytes."""
 
 
 def track(store: Store, network: bytes, purpose: bytes, progress: Progress | None = None) -> Tracked:
@@ -90,6 +91,7 @@ class _Follower:
         if self.trail.purpose not in raw and cose.decode(raw).kind not in _UNNAMED:
             return
         message = decode(raw, self._network)
+        self.trail.lookup.enrolled(message.certificates)
         for part in _ancestors_first(message.parts) if message.parts else [message]:
             self._take(part, At(time_s, index, part.id))
 

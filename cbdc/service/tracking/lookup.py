@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cbdc.errors import LedgerCorrupt
@@ -38,16 +39,24 @@ class Waited:
 
 
 class Lookup:
-    """Reads records by name; nothing is kept."""
+    """Reads records by name, and knows which renewed certificates the log has come to; nothing else is kept."""
 
     def __init__(self, store: Store, network: bytes) -> None:
         self._store = store
         self._network = network
+        self._renewals: set[bytes] = set()
 
     # --- people --------------------------------------------------------------------------------
 
-    def party(self, key: bytes, time_s: int) -> Party:
-        """Whose a key was at a ledger time.
+    def enrolled(self, certificates: Iterable[Certificate]) -> None:
+        """Follow the log: these certificates are in force from here on."""
+        for found in certificates:
+            value = self._store.get((Table.CERTIFICATE, found.id))
+            if value is not None and Enrolment.decode(value).previous is not None:
+                self._renewals.add(found.id)
+
+    def party(self, key: bytes) -> Party:
+        """Whose a key is where the log has come to, as the ledger judged him there.
 
         Raises:
             LedgerCorrupt: nobody's.
@@ -55,20 +64,21 @@ class Lookup:
         holder = self._holder(key)
         if holder.kind == HolderKind.INSTITUTION:
             return Party(holder.reference.decode())
-        return Party.of(self.certificate_of(key, time_s))
+        return Party.of(self.certificate_of(key))
 
-    def certificate_of(self, key: bytes, time_s: int) -> Certificate:
-        """A customer's certificate for a key: of those that renewed each other the latest that was signed by then.
+    def certificate_of(self, key: bytes) -> Certificate:
+        """A customer's certificate for a key: of those that renewed each other the latest that the log has come to,
+        whatever date the bank wrote on it.
 
         Raises:
             LedgerCorrupt: there is none.
         """
-        enrolment = self._enrolment(self._holder(key).reference)
-        certificate = parsed_certificate(enrolment.raw, self._network)
-        while certificate.issued_s > time_s and enrolment.previous is not None:
-            enrolment = self._enrolment(enrolment.previous)
-            certificate = parsed_certificate(enrolment.raw, self._network)
-        return certificate
+        name = self._holder(key).reference
+        enrolment = self._enrolment(name)
+        while enrolment.previous is not None and name not in self._renewals:
+            name = enrolment.previous
+            enrolment = self._enrolment(name)
+        return parsed_certificate(enrolment.raw, self._network)
 
     def certificate(self, certificate_id: bytes) -> Certificate:
         """A registered certificate. Raises LedgerCorrupt: there is none with this id."""

@@ -29,10 +29,10 @@ class Escrow:
 
 def grant(trail: Trail, at: At, body: Grant) -> None:
     """New marked money out of the sponsor's own."""
-    sponsor = trail.lookup.party(trail.definition.sponsor, at.time_s)
+    sponsor = trail.lookup.party(trail.definition.sponsor)
     mark = Mark(trail.purpose, trail.definition.mark.first_left)
     for index, output in _of_purpose(trail, body.outputs):
-        owner = trail.lookup.party(output.owner, at.time_s)
+        owner = trail.lookup.party(output.owner)
         name = outpoint(at.message, index)
         made = trail.piece(at, name, output.owner, owner.account, output.amount_tiyn, mark, Place.ONLINE)
         trail.step(Moved.GRANT, at, sponsor.account, [], [made], drawn_tiyn=output.amount_tiyn)
@@ -57,7 +57,7 @@ def transfer(trail: Trail, at: At, body: Transfer, signers: frozenset[bytes]) ->
         return None
     mark = trail.mark_of(spent)
     signer = spent[0].owner
-    payer = trail.lookup.party(signer, at.time_s)
+    payer = trail.lookup.party(signer)
     outputs = _of_purpose(trail, body.outputs)
     change = [(index, output) for index, output in outputs if output.owner == signer]
     paid = [(index, output) for index, output in outputs if output.owner != signer]
@@ -70,7 +70,7 @@ def transfer(trail: Trail, at: At, body: Transfer, signers: frozenset[bytes]) ->
         return _hold(trail, at, body, spent, kept, paid, waited)
     got = []
     for index, output in paid:
-        payee = trail.lookup.party(output.owner, at.time_s)
+        payee = trail.lookup.party(output.owner)
         after = trail.mark_after(mark, payee)
         name = outpoint(at.message, index)
         piece = trail.piece(at, name, output.owner, payee.account, output.amount_tiyn, after, Place.ONLINE)
@@ -91,10 +91,10 @@ def _hold(
 ) -> Escrow:
     """A payment that waits: its value is the payer's still, in tokens that belong to the payment's own id."""
     mark, signer = trail.mark_of(spent), spent[0].owner
-    payer = trail.lookup.party(signer, at.time_s)
+    payer = trail.lookup.party(signer)
     held = []
     for index, output in paid:
-        payee = trail.lookup.party(output.owner, at.time_s)
+        payee = trail.lookup.party(output.owner)
         name = outpoint(at.message, index)
         piece = trail.piece(at, name, at.message, payer.account, output.amount_tiyn, mark, Place.WAITING)
         held.append((index, piece, output.owner, trail.mark_after(mark, payee)))
@@ -117,7 +117,7 @@ def end_waiting(trail: Trail, at: At, escrow: Escrow) -> None:
         return
     got = []
     for index, piece, owner, mark in escrow.held:
-        payee = trail.lookup.party(owner, at.time_s)
+        payee = trail.lookup.party(owner)
         name = outpoint(escrow.payment, SETTLED_FROM + index)
         got.append((payee, trail.piece(at, name, owner, payee.account, piece.amount_tiyn, mark, Place.ONLINE)))
     trail.step(Moved.PAYMENT, at, escrow.payer.account, held, [piece for _, piece in got])
@@ -147,10 +147,10 @@ def refund(trail: Trail, at: At, body: Refund, signers: frozenset[bytes]) -> Non
     spent = trail.live_among(body.inputs)
     own = trail.mark_of(spent) if spent else None
     returned = Mark(trail.purpose, trail.definition.mark.back(own.left if own else None))
-    merchant = trail.lookup.party(body.payee, at.time_s)
+    merchant = trail.lookup.party(body.payee)
     made, back_tiyn, customer = [], 0, merchant
     for index, output in _of_purpose(trail, body.outputs):
-        owner = trail.lookup.party(output.owner, at.time_s)
+        owner = trail.lookup.party(output.owner)
         mark = own if output.owner in signers else returned
         name = outpoint(at.message, index)
         made.append(trail.piece(at, name, output.owner, owner.account, output.amount_tiyn, mark, Place.ONLINE))
@@ -174,6 +174,6 @@ def recall(trail: Trail, at: At, body: Recall) -> None:
 
 def give_up(trail: Trail, at: At, kind: Moved, piece: Piece) -> None:
     """A token goes, free, to where the definition says."""
-    to = trail.lookup.party(trail.definition.return_to, at.time_s)
+    to = trail.lookup.party(trail.definition.return_to)
     trail.step(kind, at, piece.holder, [piece], [], gone=((Fate.RETURNED, piece.amount_tiyn),))
     trail.move(kind, at, Party(piece.holder), to, piece.amount_tiyn, Place.FREE)

@@ -86,7 +86,7 @@ def _marked_inputs(trail: Trail, at: At, body: Transfer) -> list[Piece]:
         if token is None or token.purpose != trail.purpose:
             continue
         if name not in trail.pieces:  # its payment does not count: void
-            holder = trail.lookup.certificate_of(token.owner, at.time_s).account
+            holder = trail.lookup.certificate_of(token.owner).account
             trail.pieces[name] = trail.piece(
                 at, name, token.owner, holder, token.amount_tiyn, _mark(token), Place.OFFLINE
             )
@@ -130,7 +130,7 @@ def sweep(trail: Trail, at: At, body: Sweep) -> None:
 def _final(trail: Trail, at: At, piece: Piece, made: bytes) -> None:
     """A purse's token comes online, less what is kept for a fork."""
     token = trail.lookup.offline(piece.name)
-    purse = trail.lookup.certificate_of(piece.owner, at.time_s)
+    purse = trail.lookup.certificate_of(piece.owner)
     kept_tiyn = token.kept_tiyn or 0 if token else 0
     back_tiyn = piece.amount_tiyn - kept_tiyn
     seized = ((Fate.SEIZED, kept_tiyn),) if kept_tiyn else ()

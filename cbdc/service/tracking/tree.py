@@ -72,7 +72,7 @@ class _Grower:
         self._grown: set[int] = set()
         self._spends: dict[bytes, list[int]] = {}
         for index, step in enumerate(trail.steps):
-            for name in (*step.inputs, *step.after):
+            for name in dict.fromkeys((*step.inputs, *step.after)):  # a refund may draw from what was paid
                 self._spends.setdefault(name, []).append(index)
 
     def has(self, index: int) -> bool:

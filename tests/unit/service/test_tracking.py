@@ -34,8 +34,9 @@ from cbdc.service.tracking.items import bought, shared
 from cbdc.service.tracking.tree import MAX_DEPTH
 from cbdc.state.records import Table
 from cbdc.store.sqlite import SqliteStore
-from tests.support import YEAR_S
+from tests.support import NOW_S, YEAR_S
 from tests.unit.service.purpose_town import EXPIRY_S, Shown, Town
+from tests.unit.service.test_tracking_walks import every
 
 TAX = Split("altyn/kgd", 16, 116)
 
@@ -234,6 +235,36 @@ def test_a_payee_counts_as_what_he_was_then() -> None:
     town.pay("aru", "shop", [second], 200)
     assert {row.key: row.paid_tiyn for row in rows_by(town.tracked(), Group.MCC)} == {"5812": 100, "5411": 200}
     assert {row.key for row in rows_by(town.tracked(), Group.REGION)} == {"750000000", "390000000"}
+
+
+def test_a_payee_counts_as_the_ledger_judged_him_whatever_date_a_renewal_bears() -> None:
+    town = Town(Clears())
+    world, shop = town.world, town.people["shop"]
+    world.now_s += 100
+    town.pay("aru", "shop", [town.grant("aru", 500)], 500)
+    world.now_s += DAY_S
+    cwt = certificates.issue(
+        world.banks["altyn"],
+        world.network,
+        bank="altyn",
+        subject="shop",
+        key=shop.key.public,
+        issued_s=NOW_S + 1,
+        expires_s=world.now_s + YEAR_S,
+        holder=Holder.MERCHANT,
+        merchant=Merchant(bin="990140000383", mcc="7995", kato="110000000"),
+    )
+    world.do(Kind.ENROL, bodies.Enrol((cwt,)), world.banks["altyn"])
+    assert {row.key: row.paid_tiyn for row in rows_by(town.tracked(), Group.MCC)} == {"5812": 500}
+    assert {row.key for row in rows_by(town.tracked(), Group.REGION)} == {"750000000"}
+
+
+def test_a_refund_out_of_what_the_payment_brought_is_covered_by_nobody() -> None:
+    town = Town(Keeps())
+    payment = town.pay("aru", "shop", [town.grant("aru", 147)], 147)
+    town.refund("aru", "shop", payment, [outpoint(payment, 0)], 99)
+    assert town.tracked().books.covered_tiyn == 0
+    assert all(flow.covered_tiyn == 0 and flow.is_balanced for flow in every(town.tracked().trees))
 
 
 def test_money_that_goes_to_and_fro_gets_several_trees() -> None:

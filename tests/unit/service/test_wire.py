@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import cbor2
 import pytest
 
 from cbdc.errors import FormError, Malformed, TooLarge
@@ -173,3 +174,49 @@ def test_what_is_no_argument_is_refused(error: type[FormError], name: str, argum
 def test_what_is_no_answer_is_refused(name: str, value: cbor.Value) -> None:
     with pytest.raises(FormError):
         LEDGER_CALLS[name].result(value)
+
+
+# --- records from outside ----------------------------------------------------------------------
+
+LEAF = OfflineToken(KEY, 5, HASH, 6, 7, 1, [HASH], False, [HASH, None, 5, None], [KEY], 3, 2)
+RECORDS = {
+    "waiting_payment": [HELD, LAPSED],
+    "offline_token": [LEAF, OfflineToken(KEY, 5, None, 6, 7, 0, [], True)],
+}
+"""Calls that answer one record, and such."""
+
+
+@pytest.mark.parametrize("call", RECORDS)
+def test_each_field_of_a_record_from_outside_is_looked_at(call: str) -> None:
+    read = LEDGER_CALLS[call].result
+    for record in RECORDS[call]:
+        assert read(record.encode()) == record
+        fields = cbor.decode(record.encode())
+        assert isinstance(fields, list)
+        for index in range(len(fields)):
+            for wrong in (1.5, -1, "", [1], [[1]], {}, b"x"):
+                with pytest.raises(FormError):
+                    read(cbor2.dumps([*fields[:index], wrong, *fields[index + 1 :]]))
+        for wrong_length in (fields[:-1], [*fields, None], []):
+            with pytest.raises(Malformed):
+                read(cbor.encode(wrong_length))
+    with pytest.raises(FormError):
+        read(cbor.encode(5))
+
+
+@pytest.mark.parametrize("index", range(7))
+def test_each_field_of_an_output_that_waits_is_looked_at(index: int) -> None:
+    fields = cbor.decode(HELD.encode())
+    assert isinstance(fields, list)
+    fields[6][0][index] = "x"
+    with pytest.raises(FormError):
+        LEDGER_CALLS["waiting_payment"].result(cbor.encode(fields))
+
+
+def test_tokens_and_refunds_from_outside_are_looked_at() -> None:
+    for wrong in ([1, 2, 3, "x"], [KEY, 5, HASH], [KEY, 5, HASH, "x"], [KEY, -1, HASH, None], [KEY, 5, KEY[:5], None]):
+        with pytest.raises(FormError):
+            LEDGER_CALLS["tokens_after"].result([[[NAME, cbor.encode(wrong)]], False])
+    for wrong in ([1, 2, 3, "x"], [HASH, KEY, "altyn/aida"], [HASH, KEY, "altyn/aida", "x"], [HASH, KEY, 5, 5]):
+        with pytest.raises(FormError):
+            LEDGER_CALLS["refundable"].result([cbor.encode(wrong)])
