@@ -204,7 +204,7 @@ class Purse(ReleasingPurse):
                 invoice.amount_tiyn,
                 invoice.ledger_time_s,
                 lines=invoice.lines,
-                allowance_tiyn=payer.limits.allowance_tiyn(mark) if payer.limits else None,
+                allowance_tiyn=self.element.allowance_left_tiyn(mark),
             )
 
         return plan_of(payee.account, invoice.amount_tiyn, coins, self.definitions(), facts_of, purpose)
