@@ -304,7 +304,7 @@ def test_it_believes_only_a_bank_on_the_trust_list(paper: Paper, device: Device)
 
 
 def test_it_signs_under_its_installed_certificate_alone(paper: Paper, device: Device) -> None:
-    """Software that goes on naming an earlier one, whose limits or allowance the element no longer keeps, gets nothing."""
+    """Software that goes on naming an earlier one, whose limits the element no longer keeps, gets nothing."""
     key, earlier = device.element.public_key, device.purse.certificate_raw
     payload, asked = payment(device, COINS[0]), invoice(device, 1_00)
     later = paper.certify("dana", key, limits=LIMITS, issued_s=paper.now_s + 1)

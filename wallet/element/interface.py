@@ -61,8 +61,8 @@ class SecureElement(Protocol):
         """An invoice as a signed message.
 
         Raises:
-            LimitHolding: the purse would hold more than its certificate allows. FormError. NotEnrolled: no certificate is
-            installed, or the invoice shows another one.
+            LimitHolding: the purse would hold more than its certificate allows. FormError. NotEnrolled: no certificate
+            is installed, or the invoice shows another one.
         """
 
     def sign_receipt(self, payload: bytes, payment: bytes) -> bytes:
