@@ -114,6 +114,14 @@ def test_the_keys_of_an_account_the_latest_first_without_its_purses(field: Field
         assert queries.keys_of("altyn/nobody") == queries.keys_of("altyn") == queries.keys_of("registry") == ()
 
 
+def test_an_institution_by_its_key_and_by_its_name(field: Field) -> None:
+    key = field.world.banks["altyn"].public
+    with field.queries() as queries:
+        assert (queries.institution_of(key), queries.institution_key("altyn")) == ("altyn", key)
+        assert queries.institution_of(field.aida.key.public) is queries.institution_of(bytes(32)) is None
+        assert queries.institution_key("nobody") is queries.institution_key("altyn/aida") is None
+
+
 def test_keys_that_are_revoked_or_past_their_time_are_not_among_them(field: Field) -> None:
     newer = another_key(field, field.aida, 1, after_s=DAY_S)
     revoke(field.world, field.bek, wallet_id(field.world, field.bek))
