@@ -285,7 +285,7 @@ class OnlineWallet:
 
 def coins_of(tokens: dict[bytes, Token]) -> list[Coin]:
     """Online tokens as coins to pick from."""
-    return [Coin(name, token.amount_tiyn, token.purpose) for name, token in tokens.items()]
+    return [Coin(name, token.amount_tiyn, token.purpose, left=token.left) for name, token in tokens.items()]
 
 
 def _key_of(port: LedgerPort, account: str) -> bytes:

@@ -97,6 +97,9 @@ class RemotePort:
     def keys_of(self, account: str) -> tuple[bytes, ...]:
         return tuple(self._ask("keys_of", account))
 
+    def is_freed(self, outpoint: bytes) -> bool:
+        return bool(self._ask("is_freed", outpoint))
+
     def institution_of(self, key: bytes) -> str | None:
         name: str | None = self._ask("institution_of", key)
         return name

@@ -24,6 +24,8 @@ class Coin:
     purpose: bytes | None
     weight: int = 0
     """How many payments must be shown to prove it."""
+    left: int | None = None
+    """How many payments its mark still lasts, where its purpose counts them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,8 @@ def pick(
     ``split_off`` is, by purpose, what of the share goes elsewhere.
 
     A purpose's share comes from the smallest single token that covers it, or from its largest ones; with
-    ``lightest_first`` from those that need the least proof.
+    ``lightest_first`` from those that need the least proof. Tokens whose marks last for different numbers of payments
+    are put together only where none of the numbers has enough: together all would last for the fewest.
 
     Raises:
         InsufficientFunds: the coins do not cover a share.
@@ -130,7 +133,7 @@ def pick(
     outputs: list[Output] = []
     for purpose, share_tiyn in shares.items():
         cover = _cover_lightly if lightest_first else _cover
-        chosen = cover(sorted(by_purpose.get(purpose, []), key=_size), share_tiyn)
+        chosen = cover(sorted(_alike(by_purpose.get(purpose, []), share_tiyn), key=_size), share_tiyn)
         change_tiyn = sum(coin.amount_tiyn for coin in chosen) - share_tiyn
         inputs.extend(coin.outpoint for coin in chosen)
         off = split_off.get(purpose) if purpose is not None else None
@@ -142,6 +145,16 @@ def pick(
         if change_tiyn:
             outputs.append(Output(change_to, change_tiyn, purpose))
     return Selection(tuple(inputs), tuple(outputs))
+
+
+def _alike(coins: list[Coin], amount_tiyn: int) -> list[Coin]:
+    """The coins of one number of payments left that come to an amount, those that come to least; else all."""
+    by_left: dict[int | None, list[Coin]] = {}
+    for coin in coins:
+        by_left.setdefault(coin.left, []).append(coin)
+    sums = {left: sum(coin.amount_tiyn for coin in some) for left, some in by_left.items()}
+    enough = [left for left in sums if sums[left] >= amount_tiyn]
+    return by_left[min(enough, key=lambda left: (sums[left], left or 0))] if enough else coins
 
 
 def _cover(ascending: list[Coin], amount_tiyn: int) -> list[Coin]:

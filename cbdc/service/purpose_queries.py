@@ -58,6 +58,15 @@ class PurposeQueries:
         with self._lock:
             return memory.memory_of(Draft(self._store), purpose, payer, payee, b"")
 
+    def is_freed(self, outpoint: bytes) -> bool:
+        """Whether an oracle's word has lifted the mark of a token, online or in a purse."""
+        with self._lock:
+            draft = Draft(self._store)
+            token = draft.token(outpoint) or draft.offline(outpoint)
+            if token is None or token.purpose is None or draft.holder(token.owner) is None:  # escrow is nobody's
+                return False
+            return memory.is_freed(draft, draft.definition(token.purpose), outpoint, token)
+
     # --- payments that wait --------------------------------------------------------------------
 
     def waiting_payment(self, payment_id: bytes) -> Waiting | None:
