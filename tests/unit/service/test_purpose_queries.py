@@ -383,6 +383,19 @@ def test_tokens_that_evidence_has_freed_are_due(field: Field) -> None:
     assert {name for _, name in field.due()} == {outpoint(payment, 0), outpoint(payment, 1)}
 
 
+def test_whether_a_token_is_freed(field: Field) -> None:
+    purpose = field.purpose(ANYTHING, mark=UntilEvidence("registry"))
+    first, second = field.grant(purpose, 500), field.grant(purpose, 300, field.bek)
+    payment = field.pay(first, out(field.shop, 400, purpose), out(field.aida, 100, purpose))
+    field.attest("delivered", payment)
+    with field.queries() as queries:
+        names = [outpoint(payment, 0), outpoint(payment, 1), second, bytes(34)]
+        assert [queries.is_freed(name) for name in names] == [True, False, False, False]
+    field.attest("farmer", "altyn/bek")
+    with field.queries() as queries:
+        assert queries.is_freed(second)
+
+
 def test_escrow_of_freed_money_waits_for_its_payment(field: Field) -> None:
     """Evidence about the payer frees what it holds, not what it has paid already."""
     purpose = field.purpose(Approval(("altyn/bek",), 1), mark=UntilEvidence("registry"))
