@@ -630,6 +630,12 @@ TIME: dict[int, tuple[Defence, ...]] = {
             f"{ON_ELEMENT}::test_no_more_payments_than_allowed_since_the_last_sync",
         ),
         guard(
+            "element: a payment names the certificate whose limits it keeps",
+            ELEMENT,
+            "certificate_id != wanted",
+            f"{ON_ELEMENT}::test_it_signs_under_its_installed_certificate_alone",
+        ),
+        guard(
             "element: a payment bears its next counters",
             ELEMENT,
             "(terms.counter, terms.spends) != (counter + 1, spends + 1)",

@@ -12,7 +12,7 @@ from cbdc.messages.bodies import Load
 from cbdc.messages.message import build, decode
 from wallet.online import VALID_FOR_S, coins_of
 from wallet.port import LedgerPort
-from wallet.renewal import Leaves, RenewingWallet, slices, sum_tiyn
+from wallet.renewal import Leaves, RenewingWallet, sum_tiyn
 from wallet.selection import pick
 from wallet.settling import is_unsure
 
@@ -100,7 +100,7 @@ class MovingWallet(RenewingWallet):
             raise InsufficientFunds("the purse holds less", found=sum_tiyn(found), wanted=amount_tiyn)
         stays = self.element.public_key if self._is_open(port, purpose) else self.key.public
         parts, left_tiyn = [], amount_tiyn
-        for _, some in slices(found):
+        for some in self._chosen(found, amount_tiyn):
             out_tiyn = min(left_tiyn, sum_tiyn(some))
             rest_tiyn = sum_tiyn(some) - out_tiyn
             rest = (Output(stays, rest_tiyn, purpose),) if rest_tiyn else ()
@@ -109,6 +109,18 @@ class MovingWallet(RenewingWallet):
             if not left_tiyn:
                 break
         return parts
+
+    def _chosen(self, leaves: Leaves, amount_tiyn: int) -> list[Leaves]:
+        """What bears one mark, where that is enough: the smallest that is, and one that waits for no evidence first."""
+        groups = [some for _, some in self._slices(leaves)]
+        waiting = self._until_evidence()
+
+        def order(some: Leaves) -> tuple[bool, int]:
+            waits = any(leaf.paid is not None and leaf.purpose in waiting for leaf in some.values())
+            return waits, sum_tiyn(some)
+
+        enough = [some for some in groups if sum_tiyn(some) >= amount_tiyn]
+        return [min(enough, key=order)] if enough else groups
 
     def sync(self, port: LedgerPort) -> SyncReport:
         """Exchange everything with the ledger: evidence, outcomes, trust list, fresh load certificates."""

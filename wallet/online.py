@@ -145,13 +145,13 @@ class OnlineWallet:
             Unsettled: the payment divides otherwise by now than was agreed.
             InsufficientFunds, PurposeRefused and every other refusal of the ledger.
         """
-        tokens = self._tokens_to_pay(port)
+        tokens = self._tokens_to_pay(port, purpose)
         coins = coins_of(tokens)
         plan = self.plan(port, payee, amount_tiyn, purpose=purpose, request=request, coins=coins)
         if agreed is not None and not plan.is_as(agreed):
             raise Unsettled("the payment divides otherwise by now: look at it again", payee=plan.payee)
         split_off = self._split_off(port, plan)
-        chosen = pick(plan.shares, coins, payee, self.key.public, split_off=split_off)
+        chosen = pick(plan.shares, coins, payee, self._change_to(tokens, plan), split_off=split_off)
         sealed = seal(memo, payee, self.network) if memo else None
         until_s = port.ledger_time_s() + (wait_s if plan.waits else VALID_FOR_S)
         stated = request if plan.states_lines else None
@@ -161,15 +161,25 @@ class OnlineWallet:
         what = "waiting" if plan.waits else "paid"
         return self.submit(port, raw, what, -amount_tiyn, plan.payee, memo)
 
-    def _tokens_to_pay(self, port: LedgerPort) -> dict[bytes, Token]:
-        """All free tokens, and of marked ones those of one key: the ledger takes those of several not together."""
+    def _change_to(self, tokens: dict[bytes, Token], plan: Plan) -> bytes:
+        """The key that change goes to: whose the marked ones are, since to any other key it would be a payment."""
+        owners = [
+            token.owner for token in tokens.values() if token.purpose is not None and token.purpose in plan.shares
+        ]
+        return owners[0] if owners else self.key.public
+
+    def _tokens_to_pay(self, port: LedgerPort, purpose: bytes | None) -> dict[bytes, Token]:
+        """All free tokens, and of marked ones those of one key: the ledger takes those of several not together.
+
+        It is the key that holds most of the purpose that is named, or of all marked money.
+        """
         tokens = port.tokens_of([key.public for key in self.keys()])
         marked_tiyn: dict[bytes, int] = {}
         for token in tokens.values():
-            if token.purpose is not None:
+            if token.purpose is not None and purpose in (None, token.purpose):
                 marked_tiyn[token.owner] = marked_tiyn.get(token.owner, 0) + token.amount_tiyn
-        if len(marked_tiyn) < 2:
-            return tokens
+        if not marked_tiyn:
+            return {name: token for name, token in tokens.items() if token.purpose is None}
         chosen = max(marked_tiyn, key=lambda owner: (marked_tiyn[owner], owner))
         return {name: token for name, token in tokens.items() if token.purpose is None or token.owner == chosen}
 
@@ -188,7 +198,7 @@ class OnlineWallet:
         if asked is not None and (asked.payee, asked.amount_tiyn) != (payee, amount_tiyn):
             raise WrongPayee("the request asks for another payment", wanted=asked.payee, amount_tiyn=asked.amount_tiyn)
         certificate = _certificate_or_none(port, payee, self.network)
-        account = certificate.account if certificate else payee.hex()
+        account = certificate.account if certificate else port.institution_of(payee) or payee.hex()
         payer, now_s = self.certificate(port).account, port.ledger_time_s()
 
         def facts_of(mark: bytes) -> Payment:
@@ -202,7 +212,7 @@ class OnlineWallet:
                 memory=port.purpose_memory(mark, payer, account),
             )
 
-        held = coins if coins is not None else coins_of(self._tokens_to_pay(port))
+        held = coins if coins is not None else coins_of(self._tokens_to_pay(port, purpose))
         return plan_of(account, amount_tiyn, held, port.purposes(), facts_of, purpose)
 
     def _split_off(self, port: LedgerPort, plan: Plan) -> dict[bytes, Output]:
@@ -211,11 +221,8 @@ class OnlineWallet:
         for part in plan.parts:
             if part.purpose is None or part.definition is None or part.definition.split is None or not part.split_tiyn:
                 continue
-            to = part.definition.split.to
-            keys = port.keys_of(to)
-            if not keys:
-                raise NotEnrolled("the account that a part goes to has no key", account=to)
-            outputs[part.purpose] = Output(keys[0], part.split_tiyn, part.purpose)
+            to = _key_of(port, part.definition.split.to)
+            outputs[part.purpose] = Output(to, part.split_tiyn, part.purpose)
         return outputs
 
     def repay(self, port: LedgerPort, purse_key: bytes, amount_tiyn: int) -> Receipt:
@@ -256,13 +263,13 @@ class OnlineWallet:
         operator_key = TrustList.verify(port.trust_list(), self.network).operator_key()
         receipt.verify(raw, port.origin, operator_key)
         message = decode(raw, self.network)
-        own = self.key.public
+        own = {key.public for key in self.keys()}
         item = HistoryItem(receipt.time_s, what, amount_tiyn, counterpart, message.id, receipt.index, memo)
         with self.vault.together():
             self.vault.put("receipt", message.id, [raw, receipt.encode()])
             self.vault.put("history", message.id, item.fields())
             for index, output in enumerate(getattr(message.body, "outputs", ())):
-                if output.owner == own:
+                if output.owner in own:
                     self.vault.put("seen", outpoint(message.id, index), None)
         return receipt
 
@@ -278,7 +285,16 @@ class OnlineWallet:
 
 def coins_of(tokens: dict[bytes, Token]) -> list[Coin]:
     """Online tokens as coins to pick from."""
-    return [Coin(name, token.amount_tiyn, token.purpose) for name, token in tokens.items()]
+    return [Coin(name, token.amount_tiyn, token.purpose, left=token.left) for name, token in tokens.items()]
+
+
+def _key_of(port: LedgerPort, account: str) -> bytes:
+    """The key to pay an account or an institution at. Raises NotEnrolled: it has none."""
+    found = port.keys_of(account)[:1] if "/" in account else (port.institution_key(account),)
+    for key in found:
+        if key is not None:
+            return key
+    raise NotEnrolled("the account that a part goes to has no key", account=account)
 
 
 def _is_enrolled(port: LedgerPort, key: bytes) -> bool:

@@ -90,6 +90,15 @@ class LedgerPort(Protocol):
     def keys_of(self, account: str) -> tuple[bytes, ...]:
         """The wallet keys of an account that are in force, the latest certified first."""
 
+    def is_freed(self, outpoint: bytes) -> bool:
+        """Whether an oracle's word has lifted the mark of a token, online or in a purse."""
+
+    def institution_of(self, key: bytes) -> str | None:
+        """The name of the institution whose key this is, if it is one's."""
+
+    def institution_key(self, name: str) -> bytes | None:
+        """The key of an institution that takes part, by its name."""
+
     def ledger_time_s(self) -> int:
         """Ledger time now."""
 
@@ -120,6 +129,9 @@ class QueriesPort:
         self.approvers_of = queries.approvers_of
         self.refundable = queries.refundable
         self.keys_of = queries.keys_of
+        self.is_freed = queries.is_freed
+        self.institution_of = queries.institution_of
+        self.institution_key = queries.institution_key
         self.ledger_time_s = queries.ledger_time_s
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from cbdc.errors import InsufficientFunds, NotEnrolled, NotOwner
 from cbdc.formats import requests
@@ -74,7 +75,9 @@ class PurposeWallet(OnlineWallet):
         marked_tiyn = min(back_tiyn, sum(coin.amount_tiyn for coin in coins if coin.purpose is not None))
         shares: dict[bytes | None, int] = {source.purpose: marked_tiyn, None: back_tiyn - marked_tiyn}
         chosen = pick({mark: tiyn for mark, tiyn in shares.items() if tiyn}, coins, payer, self.key.public)
-        change = [output for output in chosen.outputs if output.owner != payer]
+        owners = [tokens[name].owner for name in chosen.inputs]
+        change_to = self.key.public if self.key.public in owners else owners[0]  # what goes to others is the refund
+        change = [replace(output, owner=change_to) for output in chosen.outputs if output.owner != payer]
         return chosen.inputs, (Output(payer, back_tiyn, source.purpose), *change)
 
     # --- payments that wait --------------------------------------------------------------------

@@ -204,7 +204,7 @@ class Purse(ReleasingPurse):
                 invoice.amount_tiyn,
                 invoice.ledger_time_s,
                 lines=invoice.lines,
-                allowance_tiyn=payer.limits.allowance_tiyn(mark) if payer.limits else None,
+                allowance_tiyn=self.element.allowance_left_tiyn(mark),
             )
 
         return plan_of(payee.account, invoice.amount_tiyn, coins, self.definitions(), facts_of, purpose)
@@ -221,7 +221,7 @@ class Purse(ReleasingPurse):
     def _offers(self, usable: dict[bytes, OfflineToken]) -> Iterator[tuple[list[Coin], bool]]:
         """Coins to choose from, and whether those with little behind them come first: one try after the other, until
         one makes a payment that a device can take."""
-        coins = [Coin(name, token.amount_tiyn, token.purpose) for name, token in usable.items()]
+        coins = [Coin(name, token.amount_tiyn, token.purpose, left=token.left) for name, token in usable.items()]
         yield coins, False
         ancestry = Ancestry(self.vault, self.network)
         weighed = [replace(coin, weight=ancestry.weight(coin.outpoint)) for coin in coins]

@@ -97,6 +97,17 @@ class RemotePort:
     def keys_of(self, account: str) -> tuple[bytes, ...]:
         return tuple(self._ask("keys_of", account))
 
+    def is_freed(self, outpoint: bytes) -> bool:
+        return bool(self._ask("is_freed", outpoint))
+
+    def institution_of(self, key: bytes) -> str | None:
+        name: str | None = self._ask("institution_of", key)
+        return name
+
+    def institution_key(self, name: str) -> bytes | None:
+        key: bytes | None = self._ask("institution_key", name)
+        return key
+
     def tokens_of(self, owners: Iterable[bytes]) -> dict[bytes, Token]:
         return self._all_of("tokens_after", owners)
 

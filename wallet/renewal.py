@@ -7,16 +7,20 @@ and never larger than a message may be: what holds up one of them holds up no ot
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from typing import Final
 
 from cbdc.errors import CertificateExpired, DoubleSpend, FormError, ReserveShort, TengeError, TooLate, Unreachable
 from cbdc.formats import cbor, cose
+from cbdc.formats.hashing import HASH_BYTES
 from cbdc.formats.kinds import Kind
 from cbdc.formats.tokens import Output, outpoint
 from cbdc.limits import MAX_INPUTS
 from cbdc.log.receipts import Receipt
 from cbdc.messages.bodies import Transfer, Unload
 from cbdc.messages.message import decode, message_id
+from cbdc.policy import DAY_S
+from cbdc.purposes.rules import UntilEvidence
 from cbdc.state.records import OfflineToken
 from wallet.port import LedgerPort
 from wallet.settling import SettlingWallet
@@ -26,6 +30,9 @@ log = logging.getLogger(__name__)
 
 UNLOAD_VALID_FOR_S = 365 * 86_400
 """An unload is signed once for ever, so it must still be good when it gets through after a power cut."""
+
+RENEWED_BEFORE_S: Final = DAY_S
+"""A leaf that waits for evidence is renewed when it can be spent for only so long."""
 
 Leaves = dict[bytes, OfflineToken]
 
@@ -71,12 +78,35 @@ class RenewingWallet(SettlingWallet):
             log.info("nothing is renewed: %s", error.code)
             self._certify(port, leaves)
             return False
-        self._renew_all(port, leaves)
-        return True
+        postponed = self._waiting_for_evidence(port, leaves)
+        self._renew_all(port, {name: leaf for name, leaf in leaves.items() if name not in postponed})
+        return not postponed
+
+    def _waiting_for_evidence(self, port: LedgerPort, leaves: Leaves) -> set[bytes]:
+        """Leaves that a fact about the payment that brought them can still free, and that are good as they are.
+
+        A renewed leaf is another message's, which no fact about that payment frees: so they are renewed only when they
+        have been freed, or when they could soon not be spent any more.
+        """
+        held, now_s = self.purse.tokens(), port.ledger_time_s()
+        return {
+            name
+            for name, leaf in leaves.items()
+            if name in held
+            and leaf.paid is not None
+            and leaf.purpose in self._until_evidence()
+            and now_s < leaf.spend_until_s - RENEWED_BEFORE_S
+            and self._is_open(port, leaf.purpose)
+            and not port.is_freed(name)
+        }
+
+    def _until_evidence(self) -> set[bytes]:
+        """The purposes whose marks evidence lifts."""
+        return {mark for mark, found in self.purse.definitions().items() if isinstance(found.mark, UntilEvidence)}
 
     def _renew_all(self, port: LedgerPort, leaves: Leaves) -> None:
-        """Renew by purpose, `MAX_INPUTS` at a time; one that the ledger refuses stops none of the others."""
-        for purpose, some in slices(leaves):
+        """Renew what bears the same mark, `MAX_INPUTS` at a time; one that the ledger refuses stops no other."""
+        for purpose, some in self._slices(leaves):
             owner = self.element.public_key if self._is_open(port, purpose) else self.key.public
             output = Output(owner, sum_tiyn(some), purpose)
             try:
@@ -85,6 +115,9 @@ class RenewingWallet(SettlingWallet):
                 raise
             except TengeError as error:
                 log.warning("a renewal is refused: %s", error.code)
+
+    def _slices(self, leaves: Leaves) -> Iterator[tuple[bytes | None, Leaves]]:
+        return slices(leaves, self._until_evidence())
 
     def _is_open(self, port: LedgerPort, purpose: bytes | None) -> bool:
         """Whether money of a purpose may stay in a purse; what has expired goes online, where it is swept."""
@@ -216,15 +249,21 @@ class RenewingWallet(SettlingWallet):
         self.purse.forget_evidence([payment_id for payment_id in ids if self._is_known(port, payment_id)])
 
 
-def slices(leaves: Leaves) -> Iterator[tuple[bytes | None, Leaves]]:
-    """Leaves of one purpose, at most `MAX_INPUTS` together, largest first."""
-    by_purpose: dict[bytes | None, list[bytes]] = {}
+def slices(leaves: Leaves, until_evidence: Collection[bytes]) -> Iterator[tuple[bytes | None, Leaves]]:
+    """Leaves that may become one, at most `MAX_INPUTS` together, largest first.
+
+    They are of one purpose and last as many payments; in a purpose of ``until_evidence`` one payment brought them. So
+    none loses by the others' company.
+    """
+    groups: dict[tuple[bytes, int, bytes], list[bytes]] = {}
     for name in sorted(leaves, key=lambda name: (-leaves[name].amount_tiyn, name)):
-        by_purpose.setdefault(leaves[name].purpose, []).append(name)
-    for purpose in sorted(by_purpose, key=lambda purpose: purpose or b""):
-        names = by_purpose[purpose]
+        leaf = leaves[name]
+        brought_by = name[:HASH_BYTES] if leaf.paid is not None and leaf.purpose in until_evidence else b""
+        groups.setdefault((leaf.purpose or b"", leaf.left or 0, brought_by), []).append(name)
+    for group in sorted(groups):
+        names = groups[group]
         for start in range(0, len(names), MAX_INPUTS):
-            yield purpose, {name: leaves[name] for name in names[start : start + MAX_INPUTS]}
+            yield group[0] or None, {name: leaves[name] for name in names[start : start + MAX_INPUTS]}
 
 
 def sum_tiyn(leaves: Leaves) -> int:

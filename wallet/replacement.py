@@ -16,7 +16,7 @@ from cbdc.formats.tokens import Output
 from wallet.element import ElementMaker, ElementProcess, LostElement, SecureElement
 from wallet.moving import MovingWallet
 from wallet.port import LedgerPort
-from wallet.renewal import slices, sum_tiyn
+from wallet.renewal import sum_tiyn
 from wallet.settling import NO_DECISION, UNDECIDED
 from wallet.vault import KdfCost, Vault
 
@@ -121,7 +121,7 @@ class ReplaceableWallet(MovingWallet):
 
     def _take_all_out(self, port: LedgerPort) -> None:
         """Unload everything. What the element has signed away without the wallet's knowledge it cannot sign."""
-        for purpose, some in slices(self._free_leaves(port)):
+        for purpose, some in self._slices(self._free_leaves(port)):
             output = Output(self.key.public, sum_tiyn(some), purpose)
             self._unload(port, some, (output,), "unloaded", output.amount_tiyn)
             self._forget_known_evidence(port)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from cbdc.amounts import format_tenge
-from cbdc.errors import InsufficientFunds, PurposeRefused, TengeError
+from cbdc.errors import InsufficientFunds, LimitPayment, PurposeRefused, TengeError
 from cbdc.formats.tokens import Output
 from cbdc.purposes.conditions import Condition, Items, Payment, PerPayment, PerPeriod, every
 from cbdc.purposes.definition import Definition
@@ -24,6 +24,8 @@ class Coin:
     purpose: bytes | None
     weight: int = 0
     """How many payments must be shown to prove it."""
+    left: int | None = None
+    """How many payments its mark still lasts, where its purpose counts them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,8 @@ def split_by_purpose(
 
     Raises:
         InsufficientFunds: there is not enough that may be spent there.
-        Expired, PurposeRefused: ``purpose`` was asked for and refuses, or is unknown.
+        Expired, PurposeRefused: ``purpose`` was asked for and refuses, or is unknown. LimitPayment: the purse's element
+        signs no more of it before the next sync.
     """
     held: dict[bytes | None, int] = {}
     for coin in coins:
@@ -60,6 +63,7 @@ def split_by_purpose(
             raise PurposeRefused("no such purpose", purpose=purpose)
         facts = facts_of(purpose)
         definition.check_open(facts.time_s)
+        _check_allowance(facts, amount_tiyn)
         definition.check(shares_of(definition, facts, amount_tiyn))
         _check_enough(held.get(purpose, 0), amount_tiyn)
         return {purpose: amount_tiyn}
@@ -116,7 +120,8 @@ def pick(
     ``split_off`` is, by purpose, what of the share goes elsewhere.
 
     A purpose's share comes from the smallest single token that covers it, or from its largest ones; with
-    ``lightest_first`` from those that need the least proof.
+    ``lightest_first`` from those that need the least proof. Tokens whose marks last for different numbers of payments
+    are put together only where none of the numbers has enough: together all would last for the fewest.
 
     Raises:
         InsufficientFunds: the coins do not cover a share.
@@ -128,7 +133,7 @@ def pick(
     outputs: list[Output] = []
     for purpose, share_tiyn in shares.items():
         cover = _cover_lightly if lightest_first else _cover
-        chosen = cover(sorted(by_purpose.get(purpose, []), key=_size), share_tiyn)
+        chosen = cover(sorted(_alike(by_purpose.get(purpose, []), share_tiyn), key=_size), share_tiyn)
         change_tiyn = sum(coin.amount_tiyn for coin in chosen) - share_tiyn
         inputs.extend(coin.outpoint for coin in chosen)
         off = split_off.get(purpose) if purpose is not None else None
@@ -140,6 +145,16 @@ def pick(
         if change_tiyn:
             outputs.append(Output(change_to, change_tiyn, purpose))
     return Selection(tuple(inputs), tuple(outputs))
+
+
+def _alike(coins: list[Coin], amount_tiyn: int) -> list[Coin]:
+    """The coins of one number of payments left that come to an amount, those that come to least; else all."""
+    by_left: dict[int | None, list[Coin]] = {}
+    for coin in coins:
+        by_left.setdefault(coin.left, []).append(coin)
+    sums = {left: sum(coin.amount_tiyn for coin in some) for left, some in by_left.items()}
+    enough = [left for left in sums if sums[left] >= amount_tiyn]
+    return by_left[min(enough, key=lambda left: (sums[left], left or 0))] if enough else coins
 
 
 def _cover(ascending: list[Coin], amount_tiyn: int) -> list[Coin]:
@@ -187,6 +202,13 @@ def _check_enough(found_tiyn: int, wanted_tiyn: int) -> None:
         raise InsufficientFunds("not enough money", found=format_tenge(found_tiyn), wanted=format_tenge(wanted_tiyn))
 
 
+def _check_allowance(facts: Payment, amount_tiyn: int) -> None:
+    """A secure element that has an allowance for a purpose signs no more of it, whichever condition allows it."""
+    limit = facts.allowance_tiyn
+    if limit is not None and amount_tiyn > limit:
+        raise LimitPayment("more than is left of the allowance until the next sync", found=amount_tiyn, limit=limit)
+
+
 def _most_restricted_first(held: Mapping[bytes | None, int], definitions: Mapping[bytes, Definition]) -> list[bytes]:
     """Marks by number of conditions, most first; then by expiry, soonest first."""
     marks = [mark for mark in held if mark is not None and mark in definitions]
@@ -204,6 +226,8 @@ def _most_allowed(definition: Definition, up_to_tiyn: int, facts: Payment, *, ma
     if split is not None:  # a limit binds what the payee gets: try what it is a part of, whichever way it rounds
         whole = {limit * split.of // (split.of - split.parts) + step for limit in limits for step in (-1, 0, 1)}
         limits |= whole
+    if facts.allowance_tiyn is not None:
+        up_to_tiyn = min(up_to_tiyn, facts.allowance_tiyn)
     candidates = {up_to_tiyn, *(limit for limit in limits if 0 < limit < up_to_tiyn)}
     for share_tiyn in sorted(candidates, reverse=True):
         if share_tiyn and _is_allowed(definition, facts, share_tiyn, may_wait=may_wait):
@@ -227,6 +251,7 @@ def _limits(node: Condition, facts: Payment) -> tuple[int, ...]:
 
 def _is_allowed(definition: Definition, facts: Payment, share_tiyn: int, *, may_wait: bool) -> bool:
     try:
+        _check_allowance(facts, share_tiyn)
         definition.check_open(facts.time_s)
         waits = definition.check(shares_of(definition, facts, share_tiyn))
     except TengeError:

@@ -15,7 +15,7 @@ from cbdc.purposes.definition import Definition
 from cbdc.service.due import DuePage, Stage, due_page
 from cbdc.service.pages import Page, page_of
 from cbdc.service.writer import Identity
-from cbdc.state.records import Enrolment, KeyHolder, OfflineToken, Paid, Record, Table, Waiting
+from cbdc.state.records import Enrolment, HolderKind, KeyHolder, OfflineToken, Paid, Participant, Record, Table, Waiting
 from cbdc.store.sqlite import SqliteStore
 from cbdc.transition import memory, refund, waiting
 from cbdc.transition.draft import Draft, parsed_certificate, parsed_definition
@@ -57,6 +57,15 @@ class PurposeQueries:
         """
         with self._lock:
             return memory.memory_of(Draft(self._store), purpose, payer, payee, b"")
+
+    def is_freed(self, outpoint: bytes) -> bool:
+        """Whether an oracle's word has lifted the mark of a token, online or in a purse."""
+        with self._lock:
+            draft = Draft(self._store)
+            token = draft.token(outpoint) or draft.offline(outpoint)
+            if token is None or token.purpose is None or draft.holder(token.owner) is None:  # escrow is nobody's
+                return False
+            return memory.is_freed(draft, draft.definition(token.purpose), outpoint, token)
 
     # --- payments that wait --------------------------------------------------------------------
 
@@ -147,6 +156,20 @@ class PurposeQueries:
             wallets = [certificate for certificate in certificates if certificate.limits is None]
             latest = sorted(wallets, key=lambda certificate: (-certificate.issued_s, certificate.id))
             return tuple(dict.fromkeys(c.key for c in latest if self._is_in_force(c, now_s)))
+
+    def institution_of(self, key: bytes) -> str | None:
+        """The name of the institution whose key this is, if it is one's."""
+        with self._lock:
+            value = self._store.get((Table.HOLDER, key))
+        holder = KeyHolder.decode(value) if value else None
+        return holder.reference.decode() if holder and holder.kind == HolderKind.INSTITUTION else None
+
+    def institution_key(self, name: str) -> bytes | None:
+        """The key of an institution that takes part, by its name."""
+        with self._lock:
+            value = self._store.get((Table.PARTICIPANT, name.encode()))
+        participant = Participant.decode(value) if value else None
+        return participant.key if participant and not participant.dismissed_at_s else None
 
     def _is_in_force(self, certificate: Certificate, now_s: int) -> bool:
         value = self._store.get((Table.HOLDER, certificate.key))

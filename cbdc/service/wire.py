@@ -115,6 +115,16 @@ def _account(value: cbor.Value) -> str:
     return cbor.text_up_to(value, "account", 2 * MAX_NAME_CHARS + 1)
 
 
+def _yes_or_no(value: cbor.Value) -> bool:
+    if type(value) is not bool:
+        raise Malformed("neither true nor false")
+    return value
+
+
+def _institution(value: cbor.Value) -> str:
+    return cbor.text_up_to(value, "institution", MAX_NAME_CHARS)
+
+
 def _accounts(value: cbor.Value) -> tuple[str, ...]:
     return tuple(_account(name) for name in cbor.array_up_to(value, "accounts", MAX_LEDGER_ANSWER_BYTES))
 
@@ -240,6 +250,9 @@ LEDGER_CALLS: Final[dict[str, Call]] = {
     "approvers_of": Call((_payment,), list, _accounts),
     "refundable": Call((_payment,), lambda found: [one.encode() for one in found], _refundable),
     "keys_of": Call((_account,), list, lambda value: tuple(_owners(value))),
+    "is_freed": _plain(_outpoint, result=_yes_or_no),
+    "institution_of": _plain(_key, result=_optional(_institution)),
+    "institution_key": _plain(_institution, result=_optional(_key)),
     "ledger_time_s": _plain(result=lambda value: cbor.time_s(value, "ledger time")),
 }
 """Everything a wallet may ask, as in `wallet.port.LedgerPort`; ``identity`` is network and origin. What may be long is

@@ -251,6 +251,9 @@ def _ledger_requests() -> list[bytes]:
         ["purpose_memory", bytes(32), "altyn/aigul", "altyn/canteen"],
         *([name, bytes(32)] for name in ("waiting_payment", "approvers_of", "refundable")),
         ["keys_of", "altyn/aigul"],
+        ["institution_of", bytes(32)],
+        ["institution_key", "registry"],
+        ["is_freed", bytes(34)],
     ]
     return lone + [cbor.encode(request) for request in given]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -54,8 +55,9 @@ def payment(device: Device, *coins: bytes, amount_tiyn: int = 100_00, change_tiy
     outputs = [Output(PAYEE, amount_tiyn, None)]
     if change_tiyn:
         outputs.append(Output(device.element.public_key, change_tiyn, None))
-    terms = {"counter": counter + 1, "spends": spends + 1} | terms
-    return cbor.encode(device.paper.transfer(seed("payer"), seed("payee"), coins, tuple(outputs), **terms).to_cbor())
+    own = device.purse.certificate.id
+    terms = {"payer_certificate": own, "counter": counter + 1, "spends": spends + 1} | terms
+    return cbor.encode(device.paper.transfer(own, seed("payee"), coins, tuple(outputs), **terms).to_cbor())
 
 
 def unload(device: Device, *coins: bytes, amount_tiyn: int = 100_00) -> bytes:
@@ -297,8 +299,48 @@ def test_it_believes_only_a_bank_on_the_trust_list(paper: Paper, device: Device)
             device.element.install(certificate, trust_list)
     with pytest.raises(LimitPayment):
         device.element.sign_payment(payment(device, COINS[0], amount_tiyn=LIMITS.payment_tiyn + 1))
-    device.element.install(good, paper.trust_list())
+    device.purse.install(good, paper.trust_list())
     device.element.sign_payment(payment(device, COINS[0], amount_tiyn=LIMITS.payment_tiyn + 1))
+
+
+def test_it_signs_under_its_installed_certificate_alone(paper: Paper, device: Device) -> None:
+    """Software that goes on naming an earlier one, whose limits the element no longer keeps, gets nothing."""
+    key, earlier = device.element.public_key, device.purse.certificate_raw
+    payload, asked = payment(device, COINS[0]), invoice(device, 1_00)
+    later = paper.certify("dana", key, limits=LIMITS, issued_s=paper.now_s + 1)
+    device.element.install(later, paper.trust_list())
+    assert certificates.unverified(earlier, paper.network)[0].id != certificates.unverified(later, paper.network)[0].id
+    before = remembered(device)
+    for refused in (lambda: device.element.sign_payment(payload), lambda: device.element.sign_invoice(asked)):
+        with pytest.raises(NotEnrolled):
+            refused()
+    assert remembered(device) == before
+    device.purse.install(later, paper.trust_list())
+    device.element.sign_payment(payment(device, COINS[0]))
+    device.element.sign_invoice(invoice(device, 1_00))
+
+
+def test_what_was_signed_before_a_new_certificate_is_shown_again(paper: Paper, device: Device) -> None:
+    payload = payment(device, COINS[0])
+    first = device.element.sign_payment(payload)
+    device.element.install(paper.certify("dana", device.element.public_key, limits=LIMITS), paper.trust_list())
+    assert device.element.sign_payment(payload) == first
+
+
+def test_it_says_what_is_left_of_an_allowance(paper: Paper, device: Device) -> None:
+    purpose, other = paper.meals_id, seed("other purpose")
+    allowing = replace(LIMITS, allowances=((purpose, 150_00),))
+    assert device.element.allowance_left_tiyn(purpose) is None
+    device.purse.install(paper.certify("dana", device.element.public_key, limits=allowing), paper.trust_list())
+    assert device.element.allowance_left_tiyn(purpose) == 150_00
+    own = device.purse.certificate.id
+    counters = {"counter": 1, "spends": 1}
+    paid = paper.transfer(own, seed("payee"), (COINS[0],), (Output(PAYEE, 100_00, purpose),), **counters)
+    device.element.sign_payment(cbor.encode(paid.to_cbor()))
+    assert device.restarted().element.allowance_left_tiyn(purpose) == 50_00
+    assert device.element.allowance_left_tiyn(other) is None
+    device.element.note_sync(word(paper, device), paper.trust_list())
+    assert device.element.allowance_left_tiyn(purpose) == 150_00
 
 
 def test_a_later_list_that_it_saw_in_a_sync_counts(paper: Paper, device: Device) -> None:
@@ -314,7 +356,7 @@ def test_without_a_certificate_it_signs_nothing_that_has_a_limit(paper: Paper, d
     element = device.maker.create(path, PIN, paper.network, cost=QUICK_KDF, random=os.urandom)
     for refused in (
         lambda: element.sign_payment(payment(device, COINS[0])),
-        lambda: element.sign_invoice(invoice(1)),
+        lambda: element.sign_invoice(invoice(device, 1)),
         lambda: element.sign_receipt(*receipt_for(element.public_key, paper, 1)),
     ):
         with pytest.raises(NotEnrolled):
@@ -337,8 +379,8 @@ def test_nothing_shows_or_exports_the_key(device: Device) -> None:
 def test_invoices_and_receipts_are_signed_in_their_own_domains(device: Device) -> None:
     key, network = device.element.public_key, device.paper.network
     payload, taken = receipt_for(key, device.paper, 1_00)
-    asked, receipt = device.element.sign_invoice(invoice(1_00)), device.element.sign_receipt(payload, taken)
-    assert cose.verify1(asked, Kind.INVOICE, network, key) == invoice(1_00)
+    asked, receipt = device.element.sign_invoice(invoice(device, 1_00)), device.element.sign_receipt(payload, taken)
+    assert cose.verify1(asked, Kind.INVOICE, network, key) == invoice(device, 1_00)
     assert cose.verify1(receipt, Kind.PAYMENT_RECEIPT, network, key) == payload
     with pytest.raises(Malformed):
         cose.verify1(asked, Kind.PAYMENT_RECEIPT, network, key)
@@ -347,9 +389,9 @@ def test_invoices_and_receipts_are_signed_in_their_own_domains(device: Device) -
 # --- holding -----------------------------------------------------------------------------------
 
 
-def invoice(amount_tiyn: int) -> bytes:
-    """The payload of an invoice, as far as an element looks: the amount comes first."""
-    return cbor.encode([amount_tiyn, b"", b"", 0, 0, 0, []])
+def invoice(device: Device, amount_tiyn: int) -> bytes:
+    """The payload of an invoice, as far as an element looks: the amount comes first, then the certificate."""
+    return cbor.encode([amount_tiyn, device.purse.certificate_raw, b"", 0, 0, 0, []])
 
 
 def receipt_for(payee: bytes, paper: Paper, amount_tiyn: int, number: int = 0) -> tuple[bytes, bytes]:
@@ -397,9 +439,9 @@ def test_what_it_never_saw_come_in_may_go_out(device: Device) -> None:
 def test_it_asks_for_no_more_than_the_purse_may_hold(paper: Paper, device: Device) -> None:
     room_tiyn = LIMITS.holding_tiyn - 900_00
     device.element.note_sync(word(paper, device, held_tiyn=900_00), paper.trust_list())
-    device.element.sign_invoice(invoice(room_tiyn))
+    device.element.sign_invoice(invoice(device, room_tiyn))
     with pytest.raises(LimitHolding) as refused:
-        device.element.sign_invoice(invoice(room_tiyn + 1))
+        device.element.sign_invoice(invoice(device, room_tiyn + 1))
     assert refused.value.values == {"found": LIMITS.holding_tiyn + 1, "limit": LIMITS.holding_tiyn}
 
 
@@ -412,14 +454,14 @@ def test_it_takes_no_more_than_the_purse_may_hold(device: Device) -> None:
     take(device, 100_00, 3)
     assert device.element.held_tiyn() == LIMITS.holding_tiyn
     with pytest.raises(LimitHolding):
-        device.element.sign_invoice(invoice(1))
+        device.element.sign_invoice(invoice(device, 1))
     take(device, 900_00, 1)
 
 
 def test_a_sync_puts_the_count_right(paper: Paper, device: Device) -> None:
     take(device, LIMITS.holding_tiyn)
     device.element.note_sync(word(paper, device, held_tiyn=0), paper.trust_list())
-    device.element.sign_invoice(invoice(LIMITS.holding_tiyn))
+    device.element.sign_invoice(invoice(device, LIMITS.holding_tiyn))
     assert device.element.held_tiyn() == 0
 
 

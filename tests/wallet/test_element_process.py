@@ -101,6 +101,7 @@ def test_these_are_all_the_requests_there_are() -> None:
     assert set(AFTER_OPEN) == {
         *("install", "counters", "held_tiyn", "has_spent", "sign_payment", "sign_unload"),
         *("sign_invoice", "sign_receipt", "sync_challenge", "note_sync", "change_pin"),
+        "allowance_left_tiyn",
     }
     asked = {name for name in vars(SecureElement) if not name.startswith("_")}
     assert asked == set(AFTER_OPEN) | {"public_key", "close"}

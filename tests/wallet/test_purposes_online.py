@@ -10,6 +10,7 @@ import pytest
 from cbdc.errors import (
     InsufficientFunds,
     LimitPayment,
+    NotEnrolled,
     NotOwner,
     NotSponsor,
     PurposeRefused,
@@ -276,10 +277,41 @@ def test_an_allowance_is_the_sponsors_and_the_element_counts_it(town: Town) -> N
     town.pay_offline("dana", "canteen", 60_00, week)
     with pytest.raises(LimitPayment) as refused:
         town.pay_offline("dana", "canteen", 40_01, week)
-    assert refused.value.values == {"found": 100_01, "limit": 100_00}
+    assert refused.value.values == {"found": 40_01, "limit": 40_00}
     town.pay_offline("dana", "canteen", 40_00, week)
     town.sync("dana", "canteen")
     town.pay_offline("dana", "canteen", 100_00, week)
     town.sync("canteen", "dana")
     assert town.held("canteen")[1] == 200_00
     assert marked(town, "dana") == {week: 300_00}
+
+
+def test_free_money_pays_once_an_allowance_is_used_up(town: Town) -> None:
+    week = grant(town, "week", 500_00)
+    town["dana"].load(town.port, 200_00, week)
+    town["dana"].load(town.port, 300_00)
+    town.economy.allow(town.economy.device("akimat"), town.economy.device("dana"), week, 100_00)
+    town.pay_offline("dana", "canteen", 80_00, week)
+    plan = town["dana"].purse.plan(town["canteen"].purse.invoice(50_00))
+    assert plan.shares == {week: 20_00, None: 30_00}
+    town.pay_offline("dana", "canteen", 50_00)
+    town.pay_offline("dana", "canteen", 50_00)
+    assert town["dana"].holdings().offline == {week: 100_00, None: 220_00}
+
+
+def test_changed_software_cannot_pay_by_an_allowance_that_was_taken_back(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its sound element holds to the certificate that it has, and signs under no other."""
+    week = grant(town, "week", 500_00)
+    town["dana"].load(town.port, 500_00, week)
+    dana, akimat = town.economy.device("dana"), town.economy.device("akimat")
+    town.economy.allow(akimat, dana, week, 100_00)
+    earlier = town["dana"].purse.certificate_raw
+    town.pass_time(60)
+    town["akimat"].allow(town.port, week, "altyn/dana", 0)
+    town.bank.renew_purse(town.port, dana.wallet, {})
+    town["dana"].vault.put("purse", b"certificate", earlier)
+    monkeypatch.setattr(town["dana"].element, "allowance_left_tiyn", lambda _: 100_00)
+    with pytest.raises(NotEnrolled):
+        town.pay_offline("dana", "canteen", 50_00, week)

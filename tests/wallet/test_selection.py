@@ -147,6 +147,16 @@ def test_the_smallest_token_that_covers_or_the_largest_ones(share: int, amounts:
     assert [by_name[name] for name in chosen({None: share}, held).inputs] == picked
 
 
+@pytest.mark.parametrize("lightest_first", [False, True])
+def test_marks_that_last_differently_are_not_put_together_where_one_kind_is_enough(lightest_first: bool) -> None:
+    long = [Coin(bytes([number]) * 34, 40, LUNCH, left=3) for number in (1, 2)]
+    short = [Coin(bytes([number]) * 34, 50, LUNCH, left=1) for number in (3, 4)]
+    for share_tiyn, expected in ((70, long), (90, short)):
+        found = pick({LUNCH: share_tiyn}, [*short, *long], PAYEE, PAYER, lightest_first=lightest_first)
+        assert sorted(found.inputs) == [coin.outpoint for coin in expected]
+    assert len(pick({LUNCH: 170}, [*short, *long], PAYEE, PAYER, lightest_first=lightest_first).inputs) == 4
+
+
 def test_each_share_has_its_payment_and_its_change() -> None:
     held = coins((20, CITY), (50, None))
     outputs = [(o.owner, o.amount_tiyn, o.purpose) for o in chosen({CITY: 20, None: 30}, held).outputs]

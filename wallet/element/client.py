@@ -94,6 +94,10 @@ class ElementProcess:
     def held_tiyn(self) -> int:
         return int(self._ask("held_tiyn"))
 
+    def allowance_left_tiyn(self, purpose: bytes) -> int | None:
+        left_tiyn = self._ask("allowance_left_tiyn", purpose)
+        return None if left_tiyn is None else int(left_tiyn)
+
     def has_spent(self, outpoint: bytes) -> bool:
         return bool(self._ask("has_spent", outpoint))
 

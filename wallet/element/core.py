@@ -146,6 +146,10 @@ class SimulatedElement:
     def held_tiyn(self) -> int:
         return int(self._vault.get("element", _HELD))
 
+    def allowance_left_tiyn(self, purpose: bytes) -> int | None:
+        allowed_tiyn = self._limits().allowance_tiyn(purpose)
+        return None if allowed_tiyn is None else max(0, allowed_tiyn - self._allowed_tiyn(purpose))
+
     def has_spent(self, outpoint: bytes) -> bool:
         return self._vault.get("spent", outpoint) is not None
 
@@ -157,6 +161,7 @@ class SimulatedElement:
             raise Malformed("an element signs offline transfers")
         if not self._signed_before(Kind.TRANSFER, payload, transfer.inputs):
             counter, spends = self.counters()
+            self._check_names_installed(transfer.terms.payer_certificate)
             self._check_limits(transfer, transfer.terms, counter, spends)
             with self._vault.together():
                 self._note_inputs(Kind.TRANSFER, payload, transfer.inputs)
@@ -181,6 +186,8 @@ class SimulatedElement:
         if not fields:
             raise Malformed("an invoice asks for an amount")
         self._check_holding(cbor.unsigned(fields[0], "amount", MAX_AMOUNT_TIYN))
+        if fields[1:2] != [self._installed()]:
+            raise NotEnrolled("the invoice names another certificate than the element's")
         return cose.sign1(self._key, Kind.INVOICE, payload, self._network)
 
     def sign_receipt(self, payload: bytes, payment: bytes) -> bytes:
@@ -228,11 +235,20 @@ class SimulatedElement:
 
     # --- inside --------------------------------------------------------------------------------
 
-    def _limits(self) -> PurseLimits:
-        raw = self._vault.get("element", _CERTIFICATE)
+    def _installed(self) -> bytes:
+        raw: bytes | None = self._vault.get("element", _CERTIFICATE)
         if raw is None:
             raise NotEnrolled("the element has no certificate yet")
-        return certificates.unverified(raw, self._network)[0].limits or PurseLimits(0, 0, 0, 0)
+        return raw
+
+    def _limits(self) -> PurseLimits:
+        return certificates.unverified(self._installed(), self._network)[0].limits or PurseLimits(0, 0, 0, 0)
+
+    def _check_names_installed(self, certificate_id: bytes) -> None:
+        """Others judge a payment by the certificate that it names, so it is the one whose limits are kept here."""
+        wanted = certificates.unverified(self._installed(), self._network)[0].id
+        if certificate_id != wanted:
+            raise NotEnrolled("the payment names another certificate than the element's", wanted=wanted)
 
     def _paid_away_tiyn(self, outputs: tuple[Output, ...]) -> int:
         return sum(output.amount_tiyn for output in outputs if output.owner != self._key.public)
@@ -260,7 +276,7 @@ class SimulatedElement:
             raise LimitHops("the money has travelled too far without a sync", found=terms.hop, limit=limits.hops)
 
         for purpose, allowed_tiyn in limits.allowances:
-            sum_tiyn = self._paid_of(transfer, purpose) + (self._vault.get("allowed", purpose) or 0)
+            sum_tiyn = self._paid_of(transfer, purpose) + self._allowed_tiyn(purpose)
             if sum_tiyn > allowed_tiyn:
                 raise LimitPayment("above the allowance since the last sync", found=sum_tiyn, limit=allowed_tiyn)
 
@@ -276,7 +292,11 @@ class SimulatedElement:
         for purpose, _ in self._limits().allowances:
             paid_tiyn = self._paid_of(transfer, purpose)
             if paid_tiyn:
-                self._vault.put("allowed", purpose, (self._vault.get("allowed", purpose) or 0) + paid_tiyn)
+                self._vault.put("allowed", purpose, self._allowed_tiyn(purpose) + paid_tiyn)
+
+    def _allowed_tiyn(self, purpose: bytes) -> int:
+        """What was paid under an allowance since the last sync."""
+        return int(self._vault.get("allowed", purpose) or 0)
 
     def _signed_before(self, kind: Kind, payload: bytes, inputs: tuple[bytes, ...]) -> bool:
         """Whether exactly this payload was signed before.

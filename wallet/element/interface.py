@@ -32,6 +32,13 @@ class SecureElement(Protocol):
     def held_tiyn(self) -> int:
         """What the element knows the purse to hold: the operator's word at the last sync, and what it signed since."""
 
+    def allowance_left_tiyn(self, purpose: bytes) -> int | None:
+        """What it still signs of a purpose before the next sync; None if the certificate has no allowance for it.
+
+        Raises:
+            NotEnrolled: no certificate is installed.
+        """
+
     def has_spent(self, outpoint: bytes) -> bool:
         """Whether it has signed a spend of this token."""
 
@@ -39,7 +46,8 @@ class SecureElement(Protocol):
         """Sign an offline transfer; one payload per input for ever, within the certificate's limits.
 
         Raises:
-            DoubleSpend, LimitPayment, LimitSpends, LimitHops, NotEnrolled, FormError: nothing was signed or noted.
+            DoubleSpend, LimitPayment, LimitSpends, LimitHops, FormError: nothing was signed or noted. NotEnrolled: nor
+            here; no certificate is installed, or the transfer names another one.
         """
 
     def sign_unload(self, payload: bytes) -> Signature:
@@ -53,7 +61,8 @@ class SecureElement(Protocol):
         """An invoice as a signed message.
 
         Raises:
-            LimitHolding: the purse would hold more than its certificate allows. NotEnrolled, FormError.
+            LimitHolding: the purse would hold more than its certificate allows. FormError. NotEnrolled: no certificate
+            is installed, or the invoice shows another one.
         """
 
     def sign_receipt(self, payload: bytes, payment: bytes) -> bytes:

@@ -19,7 +19,7 @@ class LostElement:
     def _ask(self, *_: object, **__: object) -> NoReturn:
         raise Unreachable("this wallet was opened without its secure element")
 
-    install = counters = held_tiyn = has_spent = _ask
+    install = counters = held_tiyn = allowance_left_tiyn = has_spent = _ask
     sign_payment = sign_unload = sign_invoice = sign_receipt = _ask
     sync_challenge = note_sync = change_pin = _ask
 

@@ -11,6 +11,7 @@ from cbdc.errors import Malformed, TengeError
 from cbdc.formats import calls, cbor
 from cbdc.formats.calls import Shape, answer, refusal
 from cbdc.formats.ed25519 import PUBLIC_KEY_BYTES
+from cbdc.formats.hashing import HASH_BYTES
 from cbdc.formats.tokens import OUTPOINT_BYTES
 from cbdc.limits import (
     MAX_CERTIFICATE_BYTES,
@@ -72,6 +73,7 @@ AFTER_OPEN: Final[dict[str, tuple[Shape, ...]]] = {
     "install": (_bytes("certificate", MAX_CERTIFICATE_BYTES), _message),
     "counters": (),
     "held_tiyn": (),
+    "allowance_left_tiyn": (lambda value: cbor.byte_string(value, "purpose", HASH_BYTES),),
     "has_spent": (lambda value: cbor.byte_string(value, "outpoint", OUTPOINT_BYTES),),
     "sign_payment": (_payload,),
     "sign_unload": (_payload,),

@@ -114,6 +114,14 @@ def test_the_keys_of_an_account_the_latest_first_without_its_purses(field: Field
         assert queries.keys_of("altyn/nobody") == queries.keys_of("altyn") == queries.keys_of("registry") == ()
 
 
+def test_an_institution_by_its_key_and_by_its_name(field: Field) -> None:
+    key = field.world.banks["altyn"].public
+    with field.queries() as queries:
+        assert (queries.institution_of(key), queries.institution_key("altyn")) == ("altyn", key)
+        assert queries.institution_of(field.aida.key.public) is queries.institution_of(bytes(32)) is None
+        assert queries.institution_key("nobody") is queries.institution_key("altyn/aida") is None
+
+
 def test_keys_that_are_revoked_or_past_their_time_are_not_among_them(field: Field) -> None:
     newer = another_key(field, field.aida, 1, after_s=DAY_S)
     revoke(field.world, field.bek, wallet_id(field.world, field.bek))
@@ -373,6 +381,19 @@ def test_tokens_that_evidence_has_freed_are_due(field: Field) -> None:
     sweep(field.world, second)
     assert field.world.online_tiyn(field.bek.key.public) == 300
     assert {name for _, name in field.due()} == {outpoint(payment, 0), outpoint(payment, 1)}
+
+
+def test_whether_a_token_is_freed(field: Field) -> None:
+    purpose = field.purpose(ANYTHING, mark=UntilEvidence("registry"))
+    first, second = field.grant(purpose, 500), field.grant(purpose, 300, field.bek)
+    payment = field.pay(first, out(field.shop, 400, purpose), out(field.aida, 100, purpose))
+    field.attest("delivered", payment)
+    with field.queries() as queries:
+        names = [outpoint(payment, 0), outpoint(payment, 1), second, bytes(34)]
+        assert [queries.is_freed(name) for name in names] == [True, False, False, False]
+    field.attest("farmer", "altyn/bek")
+    with field.queries() as queries:
+        assert queries.is_freed(second)
 
 
 def test_escrow_of_freed_money_waits_for_its_payment(field: Field) -> None:
