@@ -199,6 +199,22 @@ def test_what_cannot_be_a_purpose_is_not_entered(refused: Any, stipend: Path, ol
     assert refused("sponsor", "define", "akimat", stipend) == code
 
 
+def test_the_list_of_purposes_says_until_when(typed: Run, done: Any) -> None:
+    (meals,) = [purpose for purpose in done("sponsor", "purposes", "akimat")["purposes"] if purpose["name"] == "meals"]
+    assert meals["expires"] == "2027-01-01T00:00:00+05:00"
+    said = typed("sponsor", "purposes", "akimat").out
+    assert "2027-01-01" in said
+    assert "+05:00" in said
+
+
+def test_where_no_ledger_answers_it_says_how_one_is_served(tenge: Run, town: Path, typed: Run) -> None:
+    known = {"TENGE_PASSPHRASE": PASSPHRASE, "TENGE_AT": "last"}
+    for place, words in ((town / "nothing", "FileNotFoundError"), (town / "ledger", "a directory")):
+        said = tenge("sponsor", "purposes", town / "wallets" / "akimat", "--ledger", place, **known)
+        assert "unreachable: no ledger answers: is it served? `tenge ledger serve`" in said.err
+        assert words in said.err
+
+
 def test_only_a_sponsor_defines(refused: Any, stipend: Path) -> None:
     assert refused("sponsor", "define", "dana", stipend) == "role_refused"
 

@@ -51,9 +51,7 @@ def grant(
     ] = None,
     skip: Annotated[bool, typer.Option("--skip-bad", help="Leave rows out that cannot be paid.")] = False,
     allow_repeats: Annotated[bool, typer.Option("--allow-repeats", help="An account may stand there twice.")] = False,
-    abandon: Annotated[
-        bool, typer.Option("--abandon", help="Give up a list that was begun: rows not paid never are.")
-    ] = False,
+    abandon: Annotated[bool, typer.Option("--abandon", help="Give a list up: rows not paid never are.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Let --report replace a file.")] = False,
     yes: Yes = False,
     at: At = None,
@@ -74,11 +72,9 @@ def grant(
         if report is not None:
             check_free(report, force=force or resume or abandon)
         listed = campaign_list.read(file)
-        mark = trade.purpose_among(port.purposes(), purpose)
-        campaign = Campaign(customer, port, mark, listed, name or file.name)
+        campaign = Campaign(customer, port, trade.purpose_among(port.purposes(), purpose), listed, name or file.name)
         if abandon:
-            _abandon(campaign, order, yes=yes, as_json=as_json)
-            return
+            return _abandon(campaign, order, yes=yes, as_json=as_json)
         with _telling_how_to_go_on(order, as_json):
             campaign.check_may_run(resume=resume, is_named=name is not None)
         paid_before = campaign.paid()
