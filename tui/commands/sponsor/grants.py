@@ -74,7 +74,8 @@ def grant(
         listed = campaign_list.read(file)
         campaign = Campaign(customer, port, trade.purpose_among(port.purposes(), purpose), listed, name or file.name)
         if abandon:
-            return _abandon(campaign, order, yes=yes, as_json=as_json)
+            _abandon(campaign, order, yes=yes, as_json=as_json)
+            return
         with _telling_how_to_go_on(order, as_json):
             campaign.check_may_run(resume=resume, is_named=name is not None)
         paid_before = campaign.paid()
