@@ -269,7 +269,7 @@ class Declined(TengeError):
 
 
 class CampaignChanged(TengeError):
-    """A list of payees that was begun is another by now; ``found`` and ``wanted`` are the digests."""
+    """A list of payees that was begun is another by now; ``campaign`` is what it was begun as."""
 
     code = "campaign_changed"
 

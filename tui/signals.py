@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
+ENDED_BY_SIGINT: Final = 128 + signal.SIGINT
 ENDED_BY_SIGTERM: Final = 128 + signal.SIGTERM
 
 
@@ -29,6 +30,29 @@ def ending_on_sigterm() -> Iterator[None]:
 
     with _handling((signal.SIGTERM,), leave):
         yield
+
+
+@contextmanager
+def ending_between() -> Iterator[Callable[[], None]]:
+    """What is to be called between two steps: it ends the command if Ctrl-C or SIGTERM came meanwhile.
+
+    A step in the middle is finished first; a second signal does not wait for it.
+    """
+    came: list[int] = []
+
+    def leave() -> None:
+        if came and came[0] == signal.SIGINT:
+            raise KeyboardInterrupt
+        if came:
+            raise SystemExit(ENDED_BY_SIGTERM)
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
+        if len(came) > 1:
+            leave()
+
+    with _handling((signal.SIGINT, signal.SIGTERM), note):
+        yield leave
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from cbdc.errors import (
     DoubleSpend,
     Expired,
     InsufficientFunds,
+    Malformed,
     NotEnrolled,
     NotSponsor,
     PurposeRefused,
@@ -51,6 +52,9 @@ from wallet.selection import pick
 BATCH: Final = MAX_OUTPUTS - 1
 """Rows of one grant: the last output is the change."""
 
+ABANDONED: Final = "abandoned"
+"""The code of a row that was not signed for when its campaign was given up."""
+
 _LOST_RACES: Final = 10
 """Batches in a row whose money another program spent first; then the two should not run side by side."""
 
@@ -71,17 +75,25 @@ class Check:
     total_tiyn: int
     free_tiyn: int
     is_begun: bool
+    allow_repeats: bool = False
+    skip_bad: bool = False
 
     def require(self, *, skip: bool) -> None:
-        """That it can be carried out. With ``skip``, or once it was begun, rows that cannot be paid are left out.
+        """That it can be carried out. With ``skip``, or if it began so, rows that cannot be paid are left out.
 
         Raises:
             CampaignRefused: there are such rows. InsufficientFunds: the sponsor's free money is less.
         """
-        if self.problems and not skip and not self.is_begun:
+        is_over = self.is_begun and not self.payees
+        if self.problems and not skip and not self.skip_bad and not is_over:
+            more = "more " if self.is_begun else ""
             first = self.problems[0]
-            facts = {"rows": len(self.problems), "first": first.number, "because": first.message}
-            raise CampaignRefused("rows of the list cannot be paid; nothing was signed", **facts)
+            raise CampaignRefused(
+                f"rows of the list cannot be paid, nothing {more}was signed; --skip-bad leaves them out",
+                rows=len(self.problems),
+                first=first.number,
+                why=first.code,
+            )
         if self.total_tiyn > self.free_tiyn:
             found, wanted = (format_tenge(tiyn) for tiyn in (self.free_tiyn, self.total_tiyn))
             raise InsufficientFunds("the sponsor has too little free money", found=found, wanted=wanted)
@@ -127,10 +139,8 @@ class Campaign:
         """
         head = self._journal.head()
         if head is not None:
-            if head.digest != self.listed.digest:
-                found, wanted = self.listed.digest.hex(), head.digest.hex()
-                raise CampaignChanged("the list has changed since it was begun", found=found, wanted=wanted)
-            if not resume:
+            self._check_list(head)
+            if not resume or head.is_abandoned:
                 self._refuse_again(self._journal, self.name)
             return
         for name in same_list(self._wallet.vault, self._purpose, self.listed.digest):
@@ -138,9 +148,24 @@ class Campaign:
             if not is_named or self._pending_in(other):
                 self._refuse_again(other, name)
 
+    def _check_list(self, head: Head) -> None:
+        if head.digest != self.listed.digest:
+            raise CampaignChanged(
+                "the list is not the one that this campaign began with: grant that one as it was, or give this one "
+                "a name of its own with --campaign",
+                campaign=self.name,
+            )
+
     def _refuse_again(self, journal: Journal, name: str) -> None:
+        head = journal.head()
+        if head is not None and head.is_abandoned:
+            raise AlreadyThere("this list was abandoned; another round of it needs a name of its own", campaign=name)
         if self._pending_in(journal):
-            raise Unsettled("this list was begun and is not granted to its end: resume it", campaign=name)
+            raise Unsettled(
+                f"the list of campaign {name} was begun and is not granted to its end: go on with --resume, or end it "
+                "with --abandon",
+                campaign=name,
+            )
         raise AlreadyThere("this list was granted already; another round of it needs a name of its own", campaign=name)
 
     def _pending_in(self, journal: Journal) -> int:
@@ -150,12 +175,14 @@ class Campaign:
     def check(self, *, allow_repeats: bool = False, progress: Progress = _silent) -> Check:
         """Hand in again what was signed before and has no answer; then look at every row that is not paid.
 
+        What it began with holds on.
+
         Raises:
             Unreachable. Expired: the purpose has.
         """
-        for batch in self._journal.batches():
-            if batch.is_open:
-                self._settle(batch)
+        head = self._journal.head()
+        allow_repeats = allow_repeats or (head is not None and head.allow_repeats)
+        self._settle_open()
         paid = self._journal.paid_rows()
         problems = list(self.listed.problems)
         payees: dict[int, bytes] = {}
@@ -176,7 +203,13 @@ class Campaign:
             self._definition.check_open(self._port.ledger_time_s())
         total_tiyn = sum(self._rows[number].amount_tiyn for number in left)
         free_tiyn = sum(token.amount_tiyn for token in self._free().values())
-        return Check(left, tuple(wrong), total_tiyn, free_tiyn, self.is_begun)
+        skip_bad = head is not None and head.skip_bad
+        return Check(left, tuple(wrong), total_tiyn, free_tiyn, self.is_begun, allow_repeats, skip_bad)
+
+    def _settle_open(self) -> None:
+        for batch in self._journal.batches():
+            if batch.is_open:
+                self._settle(batch)
 
     def _payee(self, row: Row) -> tuple[str, bytes]:
         """Account and key of a row. Raises NotEnrolled, CertificateRevoked: nobody, or nobody any more."""
@@ -194,8 +227,10 @@ class Campaign:
 
     # --- granting ------------------------------------------------------------------------------
 
-    def run(self, check: Check, progress: Progress = _silent) -> None:
+    def run(self, check: Check, progress: Progress = _silent, *, skip: bool = False) -> None:
         """Grant what was checked, and leave rows out that the ledger refuses for their owner's sake. `results` tells.
+
+        ``skip``, and whether repeats are meant, is kept for whoever resumes.
 
         Raises:
             TengeError: why it cannot go on now. What was signed is in the journal, what was granted is granted; check
@@ -203,9 +238,7 @@ class Campaign:
         """
         if any(batch.state is BatchState.PENDING for batch in self._journal.batches()):
             raise Unsettled("a batch has no answer yet: check first")
-        if not self.is_begun:
-            now_s = self._port.ledger_time_s()
-            self._journal.begin(Head(self.name, self._purpose, self.listed.digest, now_s))
+        self._begin(check, skip=skip)
         self._journal.set_refusals({problem.number: problem.code for problem in check.problems})
         lost = 0
         while left := self._left(check):
@@ -217,6 +250,49 @@ class Campaign:
             if lost > _LOST_RACES:
                 raise DoubleSpend("another program spends this sponsor's money at the same time", tries=lost)
         progress("granting", len(check.payees), len(check.payees))
+
+    def _begin(self, check: Check, *, skip: bool) -> None:
+        """The journal knows of it, and what it was told."""
+        known = self._journal.head()
+        head = known or Head(self.name, self._purpose, self.listed.digest, self._port.ledger_time_s())
+        head = replace(head, allow_repeats=check.allow_repeats, skip_bad=skip or check.skip_bad)
+        if head != known:
+            self._journal.begin(head)
+
+    def paid(self) -> int:
+        """How many rows are paid, as the journal knows."""
+        return len(self._journal.paid_rows())
+
+    def unsigned(self) -> int:
+        """How many rows would never be paid if it were abandoned now."""
+        return self._pending_in(self._journal)
+
+    def check_may_abandon(self) -> None:
+        """Hand in again what was signed and has no answer, so that nothing of it is in doubt.
+
+        Raises:
+            Malformed: it was never begun. CampaignChanged: with another list. Unreachable. Unsettled: something of it
+            might still enter the ledger.
+        """
+        head = self._journal.head()
+        if head is None:
+            raise Malformed("there is no such campaign to abandon", campaign=self.name)
+        self._check_list(head)
+        self._settle_open()
+        if self._journal.open_rows():
+            raise Unsettled("what was signed might still enter the ledger: only --resume goes on", campaign=self.name)
+
+    def abandon(self) -> None:
+        """End it, as far as it was granted: its other rows are never signed for.
+
+        Raises:
+            TengeError: as `check_may_abandon`.
+        """
+        self.check_may_abandon()
+        head = self._journal.head()
+        left = self._rows.keys() - self._journal.paid_rows().keys() - self._journal.refusals().keys()
+        if head is not None:
+            self._journal.abandon(head, dict.fromkeys(left, ABANDONED))
 
     def _left(self, check: Check) -> list[Row]:
         """The rows to pay, in the list's order."""
@@ -335,16 +411,16 @@ class Campaign:
 
     def results(self, problems: Iterable[Problem] = ()) -> list[Result]:
         """What became of every row, in the list's order, from the journal; ``problems`` are those of a check."""
-        paid = self._journal.paid_rows()
-        refused = self._journal.refusals() | {problem.number: problem.code for problem in problems}
-        unread = [Row(problem.number, "", None, 0, "") for problem in self.listed.problems]
-        refused |= {problem.number: problem.code for problem in self.listed.problems}
-        rows = sorted([*self.listed.rows, *unread], key=lambda row: row.number)
-        return [_result(row, paid, refused) for row in rows]
+        paid, signed = self._journal.paid_rows(), self._journal.open_rows()
+        refused = {number: (code, "") for number, code in self._journal.refusals().items()}
+        refused |= {one.number: (one.code, one.message) for one in (*problems, *self.listed.problems)}
+        rows = sorted([*self.listed.rows, *self.listed.unread], key=lambda row: row.number)
+        return [_result(row, paid, refused, signed) for row in rows]
 
 
-def _result(row: Row, paid: Mapping[int, int], refused: dict[int, str]) -> Result:
+def _result(row: Row, paid: Mapping[int, int], refused: dict[int, tuple[str, str]], signed: set[int]) -> Result:
     if row.number in paid:
         return Result(row, "paid", paid[row.number], "")
-    code = refused.get(row.number, "")
-    return Result(row, "refused" if code else "pending", None, code)
+    if row.number in refused:
+        return Result(row, "refused", None, *refused[row.number])
+    return Result(row, "pending" if row.number in signed else "not signed", None, "")

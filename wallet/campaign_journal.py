@@ -33,12 +33,18 @@ class BatchState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A campaign: its name, the purpose, the SHA-256 of the list, when it began (ledger time)."""
+    """A campaign: its name, the purpose, the SHA-256 of the list, when it began (ledger time), and what it was told.
+
+    ``allow_repeats`` and ``skip_bad`` hold at each resume. ``is_abandoned``: nothing of it is ever signed again.
+    """
 
     name: str
     purpose: bytes
     digest: bytes
     begun_s: int
+    allow_repeats: bool = False
+    skip_bad: bool = False
+    is_abandoned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +87,15 @@ class Journal:
         return None if fields is None else Head(*fields)
 
     def begin(self, head: Head) -> None:
-        """Note that it begins. Nothing is signed before."""
-        self._vault.put(_HEADS, self._id, [head.name, head.purpose, head.digest, head.begun_s])
+        """Note that it begins, or with which options it goes on. Nothing is signed before."""
+        fields = [head.name, head.purpose, head.digest, head.begun_s]
+        self._vault.put(_HEADS, self._id, [*fields, head.allow_repeats, head.skip_bad, head.is_abandoned])
+
+    def abandon(self, head: Head, codes: Mapping[int, str]) -> None:
+        """Note that it ends, and for which rows (number -> code) nothing is signed any more."""
+        with self._vault.together():
+            self.begin(replace(head, is_abandoned=True))
+            self._note(codes)
 
     def batches(self) -> list[Batch]:
         """All batches ever signed, in order."""
@@ -115,6 +128,10 @@ class Journal:
     def paid_rows(self) -> Mapping[int, int]:
         """Row number -> the entry that paid it."""
         return self._paid
+
+    def open_rows(self) -> set[int]:
+        """Rows of signed batches that might still enter."""
+        return {number for batch in self._batches.values() if batch.is_open for number in batch.rows}
 
     def refusals(self) -> dict[int, str]:
         """Row number -> code."""

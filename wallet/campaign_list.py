@@ -16,16 +16,18 @@ from cbdc.formats.ed25519 import PUBLIC_KEY_BYTES
 from cbdc.limits import MAX_CAMPAIGN_BYTES, MAX_CAMPAIGN_ROWS, MAX_NAME_CHARS, MAX_REFERENCE_CHARS
 
 COLUMNS: Final = ("account", "key", "amount", "reference")
-REPORT_COLUMNS: Final = ("row", "account", "key", "amount", "reference", "status", "entry", "code")
+REPORT_COLUMNS: Final = ("row", "account", "key", "amount", "reference", "status", "entry", "code", "reason")
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 """What a cell begins with that a spreadsheet would carry out."""
+_KEPT: Final = 100
+"""Characters of a field that are kept of a row that cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """One payee, by account (``bank/subject``) or by wallet key; ``number`` is its line in the file.
 
-    What could not be read is nobody's, and of no amount.
+    What could not be read is of no amount; ``said`` is the amount as the file has it, ``account`` whoever it names.
     """
 
     number: int
@@ -33,6 +35,7 @@ class Row:
     key: bytes | None
     amount_tiyn: int
     reference: str
+    said: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +53,26 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class PaymentList:
-    """A file: the SHA-256 of its bytes, the rows that could be read, and what is wrong with the others."""
+    """A file: the SHA-256 of its bytes, the rows that could be read, the others, and what is wrong with those."""
 
     digest: bytes
     rows: tuple[Row, ...]
     problems: tuple[Problem, ...]
+    unread: tuple[Row, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a row: ``status`` is paid, refused or pending; ``entry`` is where it was paid."""
+    """What became of a row: ``entry`` is where it was paid, ``code`` and ``reason`` say why it was refused.
+
+    ``status`` is paid, refused, pending (signed, and not known to be entered) or not signed.
+    """
 
     row: Row
     status: str
     entry: int | None
     code: str
+    reason: str = ""
 
 
 def read(path: Path) -> PaymentList:
@@ -78,13 +86,18 @@ def read(path: Path) -> PaymentList:
     if len(data) > MAX_CAMPAIGN_BYTES:
         raise TooLarge("the list is too long", path=path, limit=MAX_CAMPAIGN_BYTES)
     try:
-        rows, problems = _rows(data.decode("utf-8-sig"))
-    except (UnicodeDecodeError, csv.Error) as error:
+        text = data.decode("utf-8-sig")
+        if not text.strip():
+            raise Malformed("the list is empty", path=path)
+        rows, problems, unread = _rows(text)
+    except UnicodeDecodeError:
+        raise Malformed("a list is UTF-8 text: save it as CSV in UTF-8", path=path) from None
+    except csv.Error as error:
         raise Malformed("not a CSV file", path=path, reason=str(error)) from None
-    return PaymentList(hashlib.sha256(data).digest(), tuple(rows), tuple(problems))
+    return PaymentList(hashlib.sha256(data).digest(), tuple(rows), tuple(problems), tuple(unread))
 
 
-def _rows(text: str) -> tuple[list[Row], list[Problem]]:
+def _rows(text: str) -> tuple[list[Row], list[Problem], list[Row]]:
     first = text.partition("\n")[0]
     separator = ";" if ";" in first and "," not in first else ","
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
@@ -92,18 +105,28 @@ def _rows(text: str) -> tuple[list[Row], list[Problem]]:
     _check_columns(columns)
     rows: list[Row] = []
     problems: list[Problem] = []
-    for fields in reader:
-        if not any(field.strip() for field in fields):
+    unread: list[Row] = []
+    for raw in reader:
+        fields = [field.strip() for field in raw]
+        if not any(fields):
             continue
         if len(rows) + len(problems) >= MAX_CAMPAIGN_ROWS:
             raise TooLarge("the list has too many rows", limit=MAX_CAMPAIGN_ROWS)
         try:
-            rows.append(_row(reader.line_num, columns, [field.strip() for field in fields]))
+            rows.append(_row(reader.line_num, columns, fields, has_commas=separator == ";"))
         except FormError as error:
             problems.append(Problem.of(reader.line_num, error))
+            unread.append(_unread(reader.line_num, columns, fields))
     if not rows and not problems:
         raise Malformed("the list has no rows")
-    return rows, problems
+    return rows, problems, unread
+
+
+def _unread(number: int, columns: list[str], fields: list[str]) -> Row:
+    """A row that cannot be read, as far as it says whose it is and how much; long texts are cut."""
+    named = dict(zip(columns, fields, strict=False))
+    account = (named.get("account") or named.get("key", ""))[:_KEPT]
+    return Row(number, account, None, 0, named.get("reference", "")[:_KEPT], named.get("amount", "")[:_KEPT])
 
 
 def _check_columns(columns: list[str]) -> None:
@@ -115,7 +138,8 @@ def _check_columns(columns: list[str]) -> None:
         raise Malformed("a list has the column amount, and account or key", found=", ".join(columns)[:80])
 
 
-def _row(number: int, columns: list[str], fields: list[str]) -> Row:
+def _row(number: int, columns: list[str], fields: list[str], *, has_commas: bool) -> Row:
+    """One payee; ``has_commas``: amounts may have a decimal comma. Raises FormError."""
     if len(fields) != len(columns):
         raise Malformed("not as many fields as columns", found=len(fields), wanted=len(columns))
     named = dict(zip(columns, fields, strict=True))
@@ -126,7 +150,7 @@ def _row(number: int, columns: list[str], fields: list[str]) -> Row:
         raise Malformed("an account is bank/subject", found=account[:80])
     if len(reference) > MAX_REFERENCE_CHARS:
         raise TooLarge("a reference is too long", limit=MAX_REFERENCE_CHARS)
-    amount_tiyn = parse_tenge(named["amount"])
+    amount_tiyn = parse_tenge(named["amount"].replace(",", ".") if has_commas else named["amount"])
     if not amount_tiyn:
         raise Malformed("an amount is more than nothing", found=named["amount"])
     return Row(number, account, _key(key) if key else None, amount_tiyn, reference)
@@ -158,6 +182,7 @@ def _cells(result: Result) -> Iterator[str]:
     row = result.row
     entry = "" if result.entry is None else str(result.entry)
     key = row.key.hex() if row.key else ""
-    amount = format_tenge(row.amount_tiyn) if row.amount_tiyn else ""
-    cells = (str(row.number), row.account, key, amount, row.reference, result.status, entry, result.code)
+    amount = format_tenge(row.amount_tiyn) if row.amount_tiyn else row.said
+    why = (result.code, result.reason)
+    cells = (str(row.number), row.account, key, amount, row.reference, result.status, entry, *why)
     return (f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in cells)

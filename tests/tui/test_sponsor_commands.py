@@ -6,6 +6,7 @@ import csv
 import os
 import pty
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from tests.tui.conftest import TENGE, Outcome, Run
 from tests.tui.kept import PASSPHRASE, PATIENCE_S, environment, run, serving
 from tui.commands.purse import session
 from tui.commands.sponsor import grants
+from wallet import campaign as campaigns
 from wallet.campaign import Campaign
 from wallet.customer import Customer
 from wallet.element import SimulatedElement
@@ -197,6 +199,22 @@ def test_what_cannot_be_a_purpose_is_not_entered(refused: Any, stipend: Path, ol
     assert refused("sponsor", "define", "akimat", stipend) == code
 
 
+def test_the_list_of_purposes_says_until_when(typed: Run, done: Any) -> None:
+    (meals,) = [purpose for purpose in done("sponsor", "purposes", "akimat")["purposes"] if purpose["name"] == "meals"]
+    assert meals["expires"] == "2027-01-01T00:00:00+05:00"
+    said = typed("sponsor", "purposes", "akimat").out
+    assert "2027-01-01" in said
+    assert "+05:00" in said
+
+
+def test_where_no_ledger_answers_it_says_how_one_is_served(tenge: Run, town: Path, typed: Run) -> None:
+    known = {"TENGE_PASSPHRASE": PASSPHRASE, "TENGE_AT": "last"}
+    for place, words in ((town / "nothing", "FileNotFoundError"), (town / "ledger", "a directory")):
+        said = tenge("sponsor", "purposes", town / "wallets" / "akimat", "--ledger", place, **known)
+        assert "unreachable: no ledger answers: is it served? `tenge ledger serve`" in said.err
+        assert words in said.err
+
+
 def test_only_a_sponsor_defines(refused: Any, stipend: Path) -> None:
     assert refused("sponsor", "define", "dana", stipend) == "role_refused"
 
@@ -223,6 +241,8 @@ def test_a_list_is_granted_with_a_report(done: Any, refused: Any, typed: Run, to
     assert refused("sponsor", "grant", "akimat", "meals", path) == "already_there"
     assert refused("sponsor", "grant", "akimat", "meals", path, "--report", town / "out.csv") == "already_there"
     assert done("sponsor", "grant", "akimat", "meals", path, "--resume")["paid"] == 2
+    said = typed("sponsor", "grant", "akimat", "meals", path, "--resume")
+    assert (said.status, said.out) == (0, "nothing left to pay: 30.50\u00a0₸ to 2 of 2 rows was granted before\n")
     again = typed("sponsor", "grant", "akimat", "meals", path, "--campaign", "october")
     assert again.out == "granted 30.50\u00a0₸ to 2 of 2 rows\n"
 
@@ -233,9 +253,15 @@ def test_bad_rows_are_all_told_and_the_report_has_them(typed: Run, refused: Any,
     assert said.status == 1
     assert "campaign_refused" in said.err
     assert "not_enrolled" in said.err
+    assert "((" not in said.err
+    assert "0 rows paid, 2 refused, 1 not signed" in said.err
+    assert "(rows=2, first=3, why=not_enrolled)" in said.err
     with (town / "out.csv").open() as file:
         assert [row["code"] for row in csv.DictReader(file)] == ["", "not_enrolled", "malformed"]
     assert refused("sponsor", "grant", "akimat", "meals", path) == "campaign_refused"
+    named = typed("sponsor", "grant", "akimat", "food", path, "--skip-bad")
+    assert "row 3 (altyn/nobody, 20\u00a0₸) refused: no such account" in named.out
+    assert "row 4 (altyn/dana, x) refused: not an amount of tenge" in named.out
     left = typed("sponsor", "grant", "akimat", "meals", path, "--skip-bad", "--json")
     assert (left.status, left.json()["ok"], left.json()["paid"]) == (1, False, 1)
     assert [row["row"] for row in left.json()["refused_rows"]] == [3, 4]
@@ -256,7 +282,7 @@ def test_after_a_break_it_says_how_to_go_on_and_writes_the_report(
 ) -> None:
     from cbdc.errors import Unreachable
 
-    def broken(self: Campaign, *_: object) -> None:
+    def broken(self: Campaign, *_: object, **_options: object) -> None:
         from wallet.campaign_journal import Head
 
         self._journal.begin(Head(self.name, self._purpose, self.listed.digest, 0))
@@ -266,12 +292,66 @@ def test_after_a_break_it_says_how_to_go_on_and_writes_the_report(
     with monkeypatch.context() as patched:
         patched.setattr(grants.Campaign, "run", broken)
         said = typed("sponsor", "grant", "akimat", "meals", path, "--report", town / "out.csv")
-    assert (said.status, "0 rows paid, 0 refused, 1 pending" in said.err) == (1, True)
-    assert "with --resume goes on" in said.err
+    assert (said.status, "0 rows paid, 0 refused, 1 not signed" in said.err) == (1, True)
+    assert f"--report {town / 'out.csv'} --resume" in said.err
     with (town / "out.csv").open() as file:
-        assert [row["status"] for row in csv.DictReader(file)] == ["pending"]
+        assert [row["status"] for row in csv.DictReader(file)] == ["not signed"]
     assert refused("sponsor", "grant", "akimat", "meals", path) == "unsettled"
     assert done("sponsor", "grant", "akimat", "meals", path, "--resume", "--report", town / "out.csv")["paid"] == 1
+
+
+@pytest.fixture
+def stopped(typed: Run, town: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A grant of two messages to which a signal comes while the first is signed."""
+
+    def run(number: signal.Signals, *options: object) -> Outcome:
+        sign = Campaign._sign
+
+        def signalled(self: Campaign, *arguments: Any) -> Any:
+            os.kill(os.getpid(), number)
+            return sign(self, *arguments)
+
+        path = write(town, "account,amount\naltyn/dana,10\naltyn/dana,20\n")
+        with monkeypatch.context() as patched:
+            patched.setattr(campaigns, "BATCH", 1)
+            patched.setattr(Campaign, "_sign", signalled)
+            arguments = ("--allow-repeats", "--report", town / "out.csv", *options)
+            return typed("sponsor", "grant", "akimat", "meals", path, *arguments)
+
+    return run
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_grant_with_a_report_and_the_command_that_goes_on(
+    stopped: Any, typed: Run, done: Any, town: Path, number: signal.Signals, status: int
+) -> None:
+    said = stopped(number)
+    assert said.status == status
+    assert "interrupted: 1 row paid, 0 refused, 1 not signed" in said.err
+    with (town / "out.csv").open() as file:
+        assert [row["status"] for row in csv.DictReader(file)] == ["paid", "not signed"]
+    (command,) = [line for line in said.err.splitlines() if line.endswith("--resume")]
+    assert command.partition(": ")[2].startswith(f"tenge sponsor grant {town / 'wallets' / 'akimat'} meals ")
+    facts = done("sponsor", "grant", "akimat", "meals", town / "list.csv", "--resume")  # repeats are meant still
+    assert (facts["paid"], facts["paid_before"]) == (2, 1)
+
+
+def test_a_signal_is_told_in_json_once(stopped: Any) -> None:
+    said = stopped(signal.SIGINT, "--json")
+    assert (said.status, said.json()["interrupted"]) == (130, True)
+    assert (said.json()["paid"], said.json()["not_signed"]) == (1, 1)
+
+
+def test_an_unfinished_list_is_told_with_its_command_and_may_be_abandoned(
+    stopped: Any, typed: Run, done: Any, refused: Any, town: Path
+) -> None:
+    stopped(signal.SIGINT)
+    path = town / "list.csv"
+    other = typed("sponsor", "grant", "akimat", "meals", path, "--campaign", "october")
+    assert "the list of campaign list.csv was begun" in other.err
+    assert "to go on: tenge sponsor grant " in other.err
+    assert done("sponsor", "grant", "akimat", "meals", path, "--abandon")["paid"] == 1
+    assert refused("sponsor", "grant", "akimat", "meals", path, "--resume") == "already_there"
 
 
 @pytest.mark.parametrize(("answer", "status"), [("n", 1), ("y", 0)])

@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import re
+import socket
+import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -32,7 +34,7 @@ from tests.tui.conftest import Run
 from tests.unit.service.purpose_town import STALL, Town
 from tui.commands.scenario import shipped
 from tui.commands.sponsor.report_files import COLUMNS, facts_of, write_csv
-from tui.commands.sponsor.report_view import bar, show
+from tui.commands.sponsor.report_view import TREES, bar, show
 from tui.main import app
 from wallet.drawing.bundles import MAX_BUNDLES, Bundle, bundled
 from wallet.drawing.png import png
@@ -185,6 +187,27 @@ def test_refusals(tenge: Run, ledger: Path, tmp_path: Path) -> None:
     assert code("meals", "--ledger", ledger, "--csv", tmp_path / "no" / "a") == "io_error"
     assert tenge("sponsor", "report", "meals", "--ledger", ledger, "--by", "colour", "--json").status == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_socket_in_place_of_the_directory_is_told(tenge: Run) -> None:
+    with tempfile.TemporaryDirectory() as short, socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(f"{short}/s")
+        said = tenge("sponsor", "report", "meals", "--ledger", f"{short}/s")
+    assert (said.status, "this reads the ledger's directory" in said.err) == (1, True)
+
+
+def test_times_are_told_with_their_zone(tenge: Run, ledger: Path, tmp_path: Path) -> None:
+    said = tenge("sponsor", "report", "meals", "--ledger", ledger, "--csv", tmp_path / "r.csv")
+    assert re.search(r"as of \d{4}-\d\d-\d\d \d\d:\d\d:\d\d \+05:00\n", said.out)
+    with (tmp_path / "r.csv").open() as file:
+        assert {row["time"][-6:] for row in csv.DictReader(file)} == {"+05:00"}
+
+
+def test_what_went_back_whole_is_told_once(tenge: Run, over: Path) -> None:
+    tree = tenge("sponsor", "report", "meals", "--ledger", over, "--tree").out.splitlines()
+    ends = [number for number, line in enumerate(tree) if "returned: the purpose expired" in line]
+    assert ends
+    assert not [line for line in tree if line.endswith(": returned")]
 
 
 def test_no_progress_without_a_terminal(tenge: Run, ledger: Path) -> None:
@@ -351,6 +374,19 @@ def test_what_reserves_covered_and_what_was_not_told_apart_are_said() -> None:
     text = every_form(mixed.tracked())
     assert "with other money" in text
     assert "zattar" not in text
+
+
+def test_of_many_grants_the_first_are_drawn_and_the_rest_is_one_line() -> None:
+    town = Town(Clears())
+    for _ in range(TREES + 2):
+        town.grant("aru", 1_00)
+    console = Console(width=80, file=io.StringIO())
+    show(console, town.tracked(), None, tree=True)
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert text.count("grant → ") == TREES
+    assert "and 2 more grants, 2\u00a0₸; --json has all" in text
+    assert len(facts_of(town.tracked())["trees"]) == TREES + 2
 
 
 def test_large_amounts_lose_no_digit_on_a_narrow_screen() -> None:

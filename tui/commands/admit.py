@@ -32,7 +32,7 @@ class Admitted(StrEnum):
 
 def admit(
     where: Where,
-    name: Annotated[str, typer.Argument(help="The institution's name.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The institution's name.")],
     role: Annotated[Admitted, typer.Option("--role", help="What it may do.")],
     ledger: LedgerSocket,
     key: Annotated[str | None, typer.Option("--key", metavar="HEX", help="Its public key, 64 hex digits.")] = None,

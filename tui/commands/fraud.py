@@ -61,7 +61,7 @@ def export(
 
 @app.command()
 def verify(
-    file: Annotated[Path, typer.Argument(help="A proof.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE.fraud", help="A proof.")],
     root: Annotated[str, typer.Option("--root", help="The governor's root key: 64 hex digits, or a root.pub file.")],
     as_json: Json = False,
 ) -> None:

@@ -31,7 +31,7 @@ from tui.progress import entries_done
 
 app = typer.Typer(no_args_is_help=True, help="Found, look at, verify, audit and export a ledger.")
 
-Where = Annotated[Path, typer.Argument(help="The ledger's directory, or its ledger.db.")]
+Where = Annotated[Path, typer.Argument(metavar="LEDGER", help="The ledger's directory, or its ledger.db.")]
 Root = Annotated[
     str | None, typer.Option("--root", help="The pinned root key (64 hex digits); default: root.pub beside it.")
 ]
@@ -39,7 +39,7 @@ Root = Annotated[
 
 @app.command()
 def init(
-    directory: Annotated[Path, typer.Argument(help="A new directory.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="A new directory.")],
     name: Annotated[str, typer.Option(help="The network's name.")] = "Digital Tenge",
     as_json: Json = False,
 ) -> None:
@@ -254,7 +254,9 @@ def _write_log(store: SqliteStore, root: bytes, target: TextIO) -> int:
 
 
 def ledger_path(where: Path) -> Path:
-    """The ledger's file: in a directory, or named itself. Raises FileTrouble: there is none."""
+    """The ledger's file: in a directory, or named itself. Raises FileTrouble: there is none, or it is its socket."""
+    if where.is_socket():
+        raise FileTrouble("this reads the ledger's directory", path=where, reason="that is the socket of a served one")
     path = where / "ledger.db" if where.is_dir() else where
     if not path.is_file():
         raise FileTrouble("there is no ledger here", path=path, reason="no such file")

@@ -59,7 +59,7 @@ def demo(
 
 @app.command("run")
 def run(
-    file: Annotated[str, typer.Argument(help="A scenario file, or the name of a shipped one.")],
+    file: Annotated[str, typer.Argument(metavar="SCENARIO", help="A scenario file, or the name of a shipped one.")],
     keep: Keep = None,
     html: Html = None,
     force: Force = False,

@@ -22,6 +22,7 @@ from cbdc.errors import (
     LimitPayment,
     Malformed,
     ReserveShort,
+    Unreachable,
 )
 from cbdc.limits import WALLET_WAIT_S
 from tui.clock import clock_of
@@ -111,10 +112,21 @@ def connected(customer: Customer, socket: Path) -> Iterator[RemotePort]:
     """The way to a ledger of the wallet's own network. Raises Unreachable, WrongNetwork."""
     port = RemotePort(socket, customer.network)
     try:
-        port.check_network()
+        _check_answers(port, socket)
         yield port
     finally:
         port.close()
+
+
+def _check_answers(port: RemotePort, socket: Path) -> None:
+    """Whether the ledger is served there, and the right one. Raises Unreachable: with what to do; WrongNetwork."""
+    try:
+        port.check_network()
+    except Unreachable as error:
+        reason = error.values.get("reason", "")
+        if socket.is_dir():
+            reason = "a directory; this talks to a served ledger's socket, mostly ledger.sock in there"
+        raise Unreachable("no ledger answers: is it served? `tenge ledger serve`", path=socket, reason=reason) from None
 
 
 def amount_of(text: str) -> int:

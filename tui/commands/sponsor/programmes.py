@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from cbdc.purposes.conditions.time import show_time
 from cbdc.purposes.definition import Definition
 from cbdc.purposes.words import LANGUAGES, say
 from tui.clock import At
@@ -33,11 +34,14 @@ def purposes(
         if as_json:
             print_json({"ok": True, "purposes": [_facts(p, known[p], language, own) for p in sorted(known)]})
             return
-        table = Table("purpose", "title", "asks for", "the mark", "own", title="Purposes")
+        table = Table(title="Purposes")
+        for column in ("purpose", "title", "asks for", "the mark", "until", "own"):
+            table.add_column(column, overflow="fold")
         for purpose, definition in sorted(known.items(), key=lambda item: item[1].name):
             is_own = "yes" if definition.sponsor in own else ""
             said = (definition.title(language), definition.explain(language), say(definition.mark.wants(), language))
-            table.add_row(f"{definition.name}\n{purpose.hex()[:16]}", *said, is_own)
+            until = show_time(definition.expires_s).replace(" ", "\n") + "\n+05:00"
+            table.add_row(f"{definition.name}\n{purpose.hex()[:8]}", *said, until, is_own)
         out.print(table if known else "There are no purposes.")
 
 
@@ -49,5 +53,6 @@ def _facts(purpose: bytes, definition: Definition, language: str, own: set[bytes
         "asks_for": definition.explain(language),
         "mark": definition.explain_mark(language),
         "expires_s": definition.expires_s,
+        "expires": f"{show_time(definition.expires_s).replace(' ', 'T')}+05:00",
         "own": definition.sponsor in own,
     }

@@ -146,7 +146,7 @@ def _cells(movement: Movement) -> list[str]:
     items = "; ".join(f"{key_of(category, Group.ITEM)}={format_tenge(tiyn)}" for category, tiyn in movement.items)
     return [
         str(movement.entry),
-        show_time(movement.time_s),
+        f"{show_time(movement.time_s)}+05:00",
         day_of(movement.time_s),
         movement.kind.value,
         _text(movement.payer),

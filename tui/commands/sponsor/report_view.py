@@ -17,7 +17,8 @@ from wallet.drawing.purpose import FATE_WORDS, GROUP_TITLES, describe_fates, key
 
 SHORT: Final = 10
 """Rows of a short table; a last one says how many more there are, and how much that is."""
-
+TREES: Final = 40
+"""Trees that are printed."""
 _BAR: Final = 24
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉"
 _DOING: Final[dict[Moved, str]] = {
@@ -29,7 +30,7 @@ _DOING: Final[dict[Moved, str]] = {
     Moved.FINAL: "back online at its deadline",
     Moved.FREED: "freed by evidence",
     Moved.EXPIRED: "returned: the purpose expired",
-    Moved.RECALLED: "recalled",
+    Moved.RECALLED: "returned: recalled",
 }
 
 
@@ -37,7 +38,9 @@ def show(console: Console, tracked: Tracked, by: Group | None, *, tree: bool) ->
     """Print a report: the books, and what was asked for; by default all tables, short."""
     definition = tracked.definition
     console.print(Text(definition.titles[0], style="bold"))
-    console.print(Text(f"{definition.name} · id {tracked.purpose.hex()[:16]} · as of {show_time(tracked.until_s)}\n"))
+    console.print(
+        Text(f"{definition.name} · id {tracked.purpose.hex()[:16]} · as of {show_time(tracked.until_s)} +05:00\n")
+    )
     _show_books(console, tracked.books)
     if by is not None:
         _show_rows(console, rows_by(tracked, by), by, limit=None)
@@ -46,8 +49,7 @@ def show(console: Console, tracked: Tracked, by: Group | None, *, tree: bool) ->
         for group in Group:
             _show_rows(console, rows_by(tracked, group), group, limit=SHORT)
     if tree:
-        for flow in tracked.trees:
-            console.print(_tree(flow))
+        _show_trees(console, tracked.trees)
 
 
 # --- the books ---------------------------------------------------------------------------------
@@ -160,6 +162,16 @@ def _day_sums(rows: Sequence[Row]) -> list[str]:
 # --- trees -------------------------------------------------------------------------------------
 
 
+def _show_trees(console: Console, trees: Sequence[Flow]) -> None:
+    """The first of them, and what is in the others."""
+    for flow in trees[:TREES]:
+        console.print(_tree(flow))
+    rest = trees[TREES:]
+    if rest:
+        grants = "1 more grant" if len(rest) == 1 else f"{len(rest)} more grants"
+        console.print(f"and {grants}, {show_tenge(sum(flow.amount_tiyn for flow in rest))}; --json has all")
+
+
 def _tree(flow: Flow) -> Tree:
     tree = Tree(Text(describe_flow(flow)))
     _grow(tree, flow)
@@ -182,7 +194,7 @@ def describe_flow(flow: Flow) -> str:
     """A node in one line: what came to whom and when, and what became of it if that is all one thing."""
     extra = f", {show_tenge(flow.joined_tiyn)} merged in" if flow.joined_tiyn else ""
     extra += f", {show_tenge(flow.covered_tiyn)} covered by a reserve" if flow.covered_tiyn else ""
-    became = f": {FATE_WORDS[flow.fates[0][0]]}" if _is_whole(flow) else ""
+    became = f": {FATE_WORDS[flow.fates[0][0]]}" if _is_whole(flow) and not _is_told(flow) else ""
     where = f"{day_of(flow.time_s)}, entry {flow.entry}"
     return f"{flow.kind} → {flow.holder} {show_tenge(flow.amount_tiyn)} ({where}){extra}{became}"
 
@@ -190,6 +202,12 @@ def describe_flow(flow: Flow) -> str:
 def _is_whole(flow: Flow) -> bool:
     """Whether one word says what became of all of it."""
     return [tiyn for _, tiyn in flow.fates] == [flow.amount_tiyn] and not flow.children
+
+
+def _is_told(flow: Flow) -> bool:
+    """Whether a turn below says how all of it went back, and when."""
+    ends = [turn.amount_tiyn for turn in flow.turns if turn.kind in (Moved.EXPIRED, Moved.RECALLED)]
+    return sum(ends) == flow.amount_tiyn
 
 
 def describe_turn(turn: Turn) -> str:

@@ -21,14 +21,16 @@ from wallet.drawing.purpose import picture
 
 
 def report(
-    purpose: Annotated[str, typer.Argument(help="The purpose: its name, or its id (8 hex digits or more).")],
-    ledger: Annotated[Path, typer.Option("--ledger", help="The ledger's directory, or its ledger.db.")],
+    purpose: Annotated[str, typer.Argument(metavar="PURPOSE", help="Its name, or its id (8 hex digits or more).")],
+    ledger: Annotated[
+        Path, typer.Option("--ledger", metavar="LEDGER_DIR", help="The ledger's directory, or its ledger.db.")
+    ],
     *,
     root: Annotated[
         str | None, typer.Option("--root", help="The pinned root key (64 hex digits); default: root.pub beside it.")
     ] = None,
     by: Annotated[Group | None, typer.Option("--by", help="Print this table alone, whole.")] = None,
-    tree: Annotated[bool, typer.Option("--tree", help="Print where each grant went, as trees.")] = False,
+    tree: Annotated[bool, typer.Option("--tree", help="Print where each grant went, as trees; the first 40.")] = False,
     svg_file: Annotated[Path | None, typer.Option("--svg", help="Write a picture there.")] = None,
     png_file: Annotated[Path | None, typer.Option("--png", help="Write the same picture there as a PNG.")] = None,
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Write one row for each movement there.")] = None,
