@@ -90,6 +90,9 @@ class LedgerPort(Protocol):
     def keys_of(self, account: str) -> tuple[bytes, ...]:
         """The wallet keys of an account that are in force, the latest certified first."""
 
+    def role_of(self, name: str) -> str | None:
+        """What an institution that takes part may do ("bank", "oracle", ...); None if no such one does."""
+
     def ledger_time_s(self) -> int:
         """Ledger time now."""
 
@@ -120,6 +123,7 @@ class QueriesPort:
         self.approvers_of = queries.approvers_of
         self.refundable = queries.refundable
         self.keys_of = queries.keys_of
+        self.role_of = queries.role_of
         self.ledger_time_s = queries.ledger_time_s
 
 

@@ -97,6 +97,10 @@ class RemotePort:
     def keys_of(self, account: str) -> tuple[bytes, ...]:
         return tuple(self._ask("keys_of", account))
 
+    def role_of(self, name: str) -> str | None:
+        role: str | None = self._ask("role_of", name)
+        return role
+
     def tokens_of(self, owners: Iterable[bytes]) -> dict[bytes, Token]:
         return self._all_of("tokens_after", owners)
 

@@ -148,6 +148,12 @@ class PurposeQueries:
             latest = sorted(wallets, key=lambda certificate: (-certificate.issued_s, certificate.id))
             return tuple(dict.fromkeys(c.key for c in latest if self._is_in_force(c, now_s)))
 
+    def role_of(self, name: str) -> str | None:
+        """What an institution that takes part may do ("bank", "oracle", ...); None if no such one does."""
+        with self._lock:
+            found = Draft(self._store).participant(name)
+        return None if found is None or found.dismissed_at_s else str(found.role)
+
     def _is_in_force(self, certificate: Certificate, now_s: int) -> bool:
         value = self._store.get((Table.HOLDER, certificate.key))
         holder = KeyHolder.decode(value) if value else None

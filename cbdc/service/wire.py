@@ -177,6 +177,10 @@ LEDGER_CALLS: Final[dict[str, Call]] = {
     "approvers_of": Call((_payment,), list, _accounts),
     "refundable": Call((_payment,), lambda found: [one.encode() for one in found], _refundable),
     "keys_of": Call((_account,), list, lambda value: tuple(_owners(value))),
+    "role_of": _plain(
+        lambda value: cbor.text_up_to(value, "institution", MAX_NAME_CHARS),
+        result=_optional(lambda value: cbor.text_up_to(value, "role", MAX_NAME_CHARS)),
+    ),
     "ledger_time_s": _plain(result=lambda value: cbor.time_s(value, "ledger time")),
 }
 """Everything a wallet may ask, as in `wallet.port.LedgerPort`; ``identity`` is network and origin. What may be long is

@@ -251,6 +251,7 @@ def _ledger_requests() -> list[bytes]:
         ["purpose_memory", bytes(32), "altyn/aigul", "altyn/canteen"],
         *([name, bytes(32)] for name in ("waiting_payment", "approvers_of", "refundable")),
         ["keys_of", "altyn/aigul"],
+        ["role_of", "altyn"],
     ]
     return lone + [cbor.encode(request) for request in given]
 

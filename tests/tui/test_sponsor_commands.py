@@ -32,6 +32,7 @@ start = "2026-09-01T08:00:00+05:00"
 
 bank = [{ name = "altyn", reserve = "5 000" }]
 oracle = [{ name = "agro" }]
+approver = [{ name = "audit" }]
 
 wallet = [
     { name = "akimat", bank = "altyn", kind = "sponsor" },
@@ -51,6 +52,8 @@ split = { to = "tax", parts = 12, of = 112 }, allow = { all = [{ payee = ["erlan
 { approval = { of = ["rector"], quorum = 1 } }] } },
     { name = "seeds", sponsor = "akimat", expires = "2027-01-01T00:00:00+05:00", \
 allow = { all = [{ payee = ["erlan"] }, { evidence = { oracle = "agro", fact = "delivered" } }] } },
+    { name = "audited", sponsor = "akimat", expires = "2027-01-01T00:00:00+05:00", \
+allow = { all = [{ approval = { of = ["audit"], quorum = 1 } }, { evidence = { oracle = "agro", fact = "built" } }] } },
 ]
 
 step = [
@@ -61,6 +64,7 @@ step = [
     { do = "grant", from = "akimat", to = "dana", amount = "200", purpose = "food" },
     { do = "grant", from = "akimat", to = "dana", amount = "112", purpose = "repairs" },
     { do = "grant", from = "akimat", to = "dana", amount = "100", purpose = "seeds" },
+    { do = "grant", from = "akimat", to = "dana", amount = "90", purpose = "audited" },
     { do = "load", wallet = "dana", amount = "100", purpose = "meals" },
     { do = "load", wallet = "dana", amount = "50" },
 ]
@@ -332,9 +336,34 @@ def test_a_request_says_what_is_bought(done: Any, refused: Any, town: Path) -> N
     assert [(part.get("name"), part["amount"]) for part in plan["parts"]] == [("food", "70.00"), ("meals", "20.00")]
     paid = done("purse", "send", "dana", *with_request)
     assert (paid["to"], paid["parts"]) == ("altyn/canteen", plan["parts"])
-    assert refused("purse", "send", "dana", "altyn/canteen", "91", "--request", town / "r") == "wrong_payee"
+    assert refused("purse", "send", "dana", "altyn/canteen", "91", "--request", town / "r") == "amount_mismatch"
+    assert refused("purse", "send", "dana", "altyn/erlan", "90", "--request", town / "r") == "wrong_payee"
+    assert refused("purse", "request", "canteen", "69", "--item", "food=70") == "amount_mismatch"
     assert refused("purse", "request", "canteen", "90", "--item", "food") == "malformed"
     assert refused("purse", "request", "canteen", "90", "--item", "food=0") == "malformed"
+
+
+def test_a_request_is_paid_once_by_whatever_money(done: Any, refused: Any, town: Path) -> None:
+    for mark, name in ((), "a"), (("--purpose", "meals"), "b"):
+        done("purse", "request", "canteen", "50", "--item", "toys=50", "-o", town / name)
+        paying = ("purse", "send", "dana", "altyn/canteen", "50", "--request", town / name, *mark)
+        done(*paying)
+        assert refused(*paying) == "replayed"
+
+
+def test_a_request_that_cannot_be_read_is_told_as_any_other_error(typed: Run, refused: Any, town: Path) -> None:
+    (town / "empty").touch()
+    for name, code in (("none", "io_error"), ("empty", "malformed"), ("ledger/root.pub", "malformed")):
+        paying = ("purse", "send", "dana", "altyn/canteen", "50", "--request", town / name)
+        assert refused(*paying) == code
+        said = typed(*paying)
+        assert (said.status, said.err.startswith(f"{code}: ")) == (1, True)
+
+
+def test_nobody_pays_himself(refused: Any, ledger: ServedLedger) -> None:
+    (key,) = ledger.queries.keys_of("altyn/dana")
+    for to in ("altyn/dana", key.hex()):
+        assert refused("purse", "send", "dana", to, "5") == "malformed"
 
 
 def test_a_merchant_gives_back_what_a_payment_brought(done: Any, refused: Any, typed: Run) -> None:
@@ -343,7 +372,8 @@ def test_a_merchant_gives_back_what_a_payment_brought(done: Any, refused: Any, t
     assert (part["amount"], part["to"], part["payment"]) == ("30.00", "altyn/dana", paid["payment"])
     rest = typed("purse", "refund", "canteen", paid["payment"])
     assert rest.out.startswith("gave back 70\u00a0₸ to altyn/dana, entry ")
-    assert refused("purse", "refund", "canteen", paid["payment"]) == "not_owner"
+    assert refused("purse", "refund", "canteen", paid["payment"]) == "replayed"
+    assert refused("purse", "refund", "canteen", "ab" * 32) == "not_owner"
     plan = done("purse", "send", "dana", "altyn/canteen", "200", "--plan", "--purpose", "meals")
     assert [part["amount"] for part in plan["parts"]] == ["200.00"]
 
@@ -409,6 +439,46 @@ def test_an_oracles_word_lets_a_payment_through(tenge: Run, done: Any, town: Pat
     assert attest("agro", "x" * 49, *about).code() == "too_large"
 
 
+def attest_as_agro(tenge: Run, town: Path, fact: str, about: str) -> Outcome:
+    known = {"TENGE_PASSPHRASE": PASSPHRASE}
+    rest = ("--key", town / "ledger" / "keys" / "oracle-agro.pem", "--ledger", town / "ledger" / "s", "--json")
+    return tenge("sponsor", "attest", "agro", fact, "--about", about, *rest, **known)
+
+
+def test_an_approver_that_is_an_institution_approves_with_its_key(
+    tenge: Run, done: Any, refused: Any, town: Path
+) -> None:
+    paid = done("purse", "send", "dana", "altyn/erlan", "90", "--purpose", "audited")
+    assert paid["parts"][0]["waits_for"] == ["approval by 1 of: audit", "evidence from agro: built"]
+    keys = town / "ledger" / "keys"
+
+    def approve(name: str, key: str) -> Outcome:
+        arguments = (paid["payment"][:10], "--key", keys / key, "--ledger", town / "ledger" / "s", "--json")
+        return tenge("sponsor", "approve", name, *arguments, TENGE_PASSPHRASE=PASSPHRASE)
+
+    assert approve("agro", "oracle-agro.pem").code() == "not_owner"
+    assert approve("audit", "oracle-agro.pem").code() == "role_refused"
+    approved = approve("audit", "approver-audit.pem").json()
+    assert (approved["payment"], approved["settled"]) == (paid["payment"], False)
+    assert refused("purse", "refund", "erlan", paid["payment"]) == "unsettled"
+    assert attest_as_agro(tenge, town, "delivered", paid["payment"]).code() == "role_refused"
+    stated = attest_as_agro(tenge, town, "built", paid["payment"][:8]).json()
+    assert (stated["about"], stated["settled"]) == (paid["payment"], True)
+    assert refused("sponsor", "approve", "dana", paid["payment"]) == "replayed"
+    assert done("purse", "refund", "erlan", paid["payment"][:8])["amount"] == "90.00"
+
+
+def test_an_oracle_speaks_about_what_is_there(tenge: Run, town: Path, ledger: ServedLedger) -> None:
+    for about, code in (
+        ("abcdef12", "not_owner"),
+        ("ab", "malformed"),
+        ("nobody", "malformed"),
+        ("altyn/nobody", "not_enrolled"),
+    ):
+        assert attest_as_agro(tenge, town, "built", about).code() == code, about
+    assert attest_as_agro(tenge, town, "built", "altyn").json()["about"] == "altyn"
+
+
 # --- allow and recall ----------------------------------------------------------------------------
 
 
@@ -453,5 +523,7 @@ def test_the_governor_admits_an_oracle_who_then_speaks(tenge: Run, done: Any, to
     assert admit("other", "--key", "00").code() == "malformed"
     assert admit("other").code() == "malformed"
     assert admit("other", "--key", made.json()["key"]).status == 1
+    assert admit("school", "--new-key", town / "again.pem").code() == "replayed"
+    assert not (town / "again.pem").exists()
     (town / "ledger" / "keys" / "operator.pem").replace(town / "ledger" / "keys" / "governor.pem")
     assert admit("other", "--key", "11" * 32).code() == "role_refused"
