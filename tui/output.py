@@ -15,7 +15,22 @@ from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from cbdc.errors import Declined, FileTrouble, TengeError
+from cbdc.amounts import format_tenge
+from cbdc.errors import (
+    AmountMismatch,
+    CertificateExpired,
+    Declined,
+    Expired,
+    FileTrouble,
+    InsufficientFunds,
+    LimitHolding,
+    LimitPayment,
+    ReserveShort,
+    TengeError,
+    TooLate,
+    Unsettled,
+)
+from tui.clock import show_local_time
 
 EXIT_REFUSED: Final = 1
 EXIT_USAGE: Final = 2
@@ -63,7 +78,27 @@ def _show_error(error: TengeError, as_json: bool) -> None:
     if as_json:
         print_json({"ok": False, "error": error.to_json()})
     else:
-        err.print(f"[bold red]{error.code}[/]: {escape(str(error))}", soft_wrap=True)
+        err.print(f"[bold red]{error.code}[/]: {escape(str(_told(error)))}", soft_wrap=True)
+
+
+_IN_TIYN: Final = (AmountMismatch, InsufficientFunds, LimitHolding, LimitPayment, ReserveShort)
+_IN_SECONDS: Final = (CertificateExpired, Expired, TooLate, Unsettled)
+_A_TIME_S: Final = 10**9
+"""Numbers from here on are moments, of September 2001 or later; smaller ones are durations."""
+
+
+def _told(error: TengeError) -> TengeError:
+    """The error with its amounts in tenge and its moments as people read them; JSON keeps the numbers."""
+
+    def told(name: str, value: object) -> object:
+        if type(value) is not int:
+            return value
+        if isinstance(error, _IN_TIYN) or name.endswith("_tiyn"):
+            return format_tenge(value)
+        return show_local_time(value) if isinstance(error, _IN_SECONDS) and value >= _A_TIME_S else value
+
+    values = {name.removesuffix("_tiyn"): told(name, value) for name, value in error.values.items()}
+    return type(error)(error.message, **values)
 
 
 class Usage(TengeError):

@@ -12,6 +12,7 @@ from cbdc.errors import (
     NotEnrolled,
     NotOwner,
     Replayed,
+    RoleRefused,
     TengeError,
     Unsettled,
 )
@@ -163,6 +164,20 @@ class PurposeWallet(OnlineWallet):
         """
         body = Allow(purpose, account, amount_tiyn, self.random(NONCE_BYTES))
         return self.submit(port, build(Kind.ALLOW, body, [self.key], self.network), "allowed", 0, account)
+
+    def recallable_tiyn(self, port: LedgerPort, purpose: bytes, owners: Iterable[bytes], reference: str) -> int:
+        """What a recall would take; asked before the governor is.
+
+        Raises:
+            RoleRefused: the purpose is another's. FormError: no such reference can be. InsufficientFunds: nothing.
+        """
+        if port.purposes()[purpose].sponsor != self.key.public:
+            raise RoleRefused("only the purpose's sponsor recalls it", purpose=purpose)
+        held = {name: token for name, token in port.tokens_of(owners).items() if token.purpose == purpose}
+        if not held:
+            raise InsufficientFunds("nothing of this purpose is there online", purpose=purpose)
+        decode(self.sign_recall(purpose, tuple(sorted(held)[:1]), reference), self.network)
+        return sum(token.amount_tiyn for token in held.values())
 
     def recall(
         self, port: LedgerPort, purpose: bytes, owners: Iterable[bytes], reference: str, agree: Callable[[bytes], bytes]

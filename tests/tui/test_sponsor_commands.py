@@ -17,7 +17,7 @@ import pytest
 from cbdc.service.key_files import read_key, write_key
 from cbdc.service.opening import ServedLedger
 from tests.tui.conftest import TENGE, Outcome, Run
-from tests.tui.kept import PASSPHRASE, PATIENCE_S, environment, run, serving
+from tests.tui.kept import PASSPHRASE, PATIENCE_S, environment, run, serving, started
 from tui.commands.purse import session
 from tui.commands.sponsor import grants
 from wallet.campaign import Campaign
@@ -75,7 +75,7 @@ title = { en = "Stipend", kk = "Шәкіртақы", ru = "Стипендия" }
 mark = "clears"
 expires = "2027-06-30T00:00:00+05:00"
 allow = { all = [
-    { payee = ["altyn/canteen"] }, { per_payment = "500" }, { approval = { of = ["ministry"], quorum = 1 } }
+    { payee = ["altyn/canteen"] }, { per_payment = "500" }, { approval = { of = ["audit"], quorum = 1 } }
 ] }
 """
 
@@ -171,7 +171,7 @@ def test_a_purpose_is_said_in_words_and_entered(typed: Run, done: Any, refused: 
     assert said.status == 0, said.err
     assert "Шәкіртақы (stipend)" in said.err
     assert "ең көбі 500.00 теңге" in said.err
-    assert "taken to be institutions of these names: ministry" in said.err
+    assert "taken to be institutions of these names: audit" in said.err
     known = {purpose["name"]: purpose for purpose in done("sponsor", "purposes", "akimat")["purposes"]}
     assert f"purpose {known['stipend']['id']}" in said.out
     assert known["stipend"]["own"]
@@ -181,13 +181,16 @@ def test_a_purpose_is_said_in_words_and_entered(typed: Run, done: Any, refused: 
 def test_a_scenarios_table_and_json_do_as_well(done: Any, town: Path, stipend: Path) -> None:
     stipend.write_text("[[purpose]]" + STIPEND.replace("stipend", "grant") + 'sponsor = "altyn/akimat"\n')
     facts = done("sponsor", "define", "akimat", stipend, "--language", "ru")
-    assert (facts["name"], facts["title"], facts["institutions"]) == ("grant", "Стипендия", ["ministry"])
+    assert (facts["name"], facts["title"], facts["institutions"]) == ("grant", "Стипендия", ["audit"])
 
 
 @pytest.mark.parametrize(
     ("old", "new", "code"),
     [
         ("altyn/canteen", "altyn/nobody", "not_enrolled"),
+        ("altyn/canteen", "canteen", "not_enrolled"),
+        ('["audit"]', '["audlt"]', "not_enrolled"),
+        ('{ per_payment = "500" }', '{ evidence = { oracle = "audit", fact = "built" } }', "not_enrolled"),
         ('mark = "clears"', 'mark = "vanishes"', "malformed"),
         ('name = "stipend"', 'sponsor = "altyn/dana"\nname = "stipend"', "not_sponsor"),
         ('name = "stipend"', 'return_to = "altyn/nobody"\nname = "stipend"', "not_enrolled"),
@@ -199,6 +202,15 @@ def test_what_cannot_be_a_purpose_is_not_entered(refused: Any, stipend: Path, ol
     assert old in STIPEND
     stipend.write_text(STIPEND.replace(old, new))
     assert refused("sponsor", "define", "akimat", stipend) == code
+
+
+def test_a_payee_without_a_bank_is_taken_to_be_an_institution(done: Any, stipend: Path) -> None:
+    stipend.write_text(STIPEND.replace("altyn/canteen", "agro"))
+    assert done("sponsor", "define", "akimat", stipend)["institutions"] == ["agro", "audit"]
+
+
+def test_the_help_shows_the_name_of_the_table(tenge: Run) -> None:
+    assert "[[purpose]]" in tenge("sponsor", "define", "--help").out
 
 
 def test_only_a_sponsor_defines(refused: Any, stipend: Path) -> None:
@@ -328,6 +340,35 @@ def test_a_key_is_paid_too_and_a_purpose_may_be_asked_for(done: Any, refused: An
     assert refused("purse", "send", "dana", "altyn/erlan", "5000") == "insufficient_funds"
 
 
+def test_what_is_lacking_is_told_of_the_whole_amount(typed: Run) -> None:
+    said = typed("purse", "send", "dana", "altyn/canteen", "5000")
+    assert "found=740.00, wanted=5000.00" in said.err  # 450 of free money, 200 for meals, 90 that would wait
+
+
+def test_the_payments_on_the_ledger_are_shown_with_their_ids(done: Any, typed: Run) -> None:
+    paid = done("purse", "send", "dana", "altyn/canteen", "210", "--memo", "lunch")
+    (sent,) = done("purse", "show", "dana")["on_ledger"][-1:]
+    assert (sent["payment"], sent["what"], sent["with"]) == (paid["payment"], "sent", "altyn/canteen")
+    assert (sent["amount"], sent["purposes"], sent["entry"]) == ("210.00", ["meals"], paid["entry"])
+    (got,) = done("purse", "show", "canteen")["on_ledger"]
+    assert (got["payment"], got["what"], got["with"]) == (paid["payment"], "received", "altyn/dana")
+    assert (got["amount"], got["purposes"]) == ("210.00", ["meals"])
+    said = typed("purse", "show", "dana").out
+    assert paid["payment"][:16] in said
+    assert "of these, for audited" in said  # by its name, which the ledger knows
+
+
+def test_a_refund_is_of_what_the_payment_brought(typed: Run, done: Any, refused: Any) -> None:
+    paid = done("purse", "send", "dana", "altyn/canteen", "100", "--purpose", "meals")
+    said = typed("purse", "refund", "canteen", paid["payment"], "100.01")
+    assert (said.status, said.err) == (
+        1,
+        "amount_mismatch: more than is left of the payment (found=100.01, limit=100.00)\n",
+    )
+    done("purse", "send", "canteen", "altyn/erlan", "50")
+    assert refused("purse", "refund", "canteen", paid["payment"]) == "insufficient_funds"
+
+
 def test_a_request_says_what_is_bought(done: Any, refused: Any, town: Path) -> None:
     asked = done("purse", "request", "canteen", "90", "--item", "food=70", "--item", "toys=20", "-o", town / "r")
     assert (asked["amount"], asked["written"]) == ("90.00", str(town / "r"))
@@ -449,7 +490,7 @@ def test_an_approver_that_is_an_institution_approves_with_its_key(
     tenge: Run, done: Any, refused: Any, town: Path
 ) -> None:
     paid = done("purse", "send", "dana", "altyn/erlan", "90", "--purpose", "audited")
-    assert paid["parts"][0]["waits_for"] == ["approval by 1 of: audit", "evidence from agro: built"]
+    assert paid["parts"][0]["waits_for"] == ["approval by 1 of: audit", "evidence of built by agro"]
     keys = town / "ledger" / "keys"
 
     def approve(name: str, key: str) -> Outcome:
@@ -479,6 +520,17 @@ def test_an_oracle_speaks_about_what_is_there(tenge: Run, town: Path, ledger: Se
     assert attest_as_agro(tenge, town, "built", "altyn").json()["about"] == "altyn"
 
 
+def test_a_clock_far_ahead_names_the_payments_that_lapse(town: Path) -> None:
+    home, at_last = town / "ledger", {"TENGE_AT": "last"}
+    with serving(home, home / "s", **at_last):
+        paying = (town / "wallets" / "dana", "altyn/erlan", "112", "--purpose", "repairs", "--ledger", home / "s")
+        payment = run("purse", "send", *paying, "--json", **at_last).json()["payment"]
+    with started("ledger", "serve", home, "--socket", home / "s", "--at", "2026-12-01T00:00:00+05:00") as late:
+        assert late.process.stdout is not None
+        late.process.stdout.readline()
+        assert f"their money goes back to the payer: {payment[:16]}." in late.stop().err
+
+
 # --- allow and recall ----------------------------------------------------------------------------
 
 
@@ -496,6 +548,9 @@ def test_a_recall_needs_the_governor_as_well(done: Any, refused: Any, typed: Run
     assert (facts["amount"], len(facts["entries"])) == ("200.00", 1)
     assert refused("sponsor", "recall", "akimat", "meals", "altyn/dana", *court) == "insufficient_funds"
     assert refused("sponsor", "recall", "dana", "food", "altyn/dana", *court) == "role_refused"
+    food = ("sponsor", "recall", "akimat", "food", "altyn/dana", "--governor-keys", town / "none")
+    assert refused(*food, "--reference", "x" * 500) == "too_large"
+    assert refused("sponsor", "recall", "dana", *food[3:], "--reference", "case 7") == "role_refused"
     (town / "ledger" / "keys" / "governor.pem").rename(town / "elsewhere")
     assert refused("sponsor", "recall", "akimat", "food", "altyn/dana", *court) == "io_error"
     (town / "ledger" / "keys" / "operator.pem").rename(town / "ledger" / "keys" / "governor.pem")

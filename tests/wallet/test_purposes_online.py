@@ -9,6 +9,7 @@ import pytest
 
 from cbdc.errors import (
     AmountMismatch,
+    Expired,
     InsufficientFunds,
     LimitPayment,
     Malformed,
@@ -17,6 +18,7 @@ from cbdc.errors import (
     PurposeRefused,
     Replayed,
     RoleRefused,
+    Unsettled,
     WrongPayee,
 )
 from cbdc.formats.lines import Line
@@ -24,6 +26,7 @@ from cbdc.messages.bodies import Transfer
 from cbdc.messages.message import decode
 from tests.wallet.town import DAY_S, FUNDS_TIYN, Town
 from wallet.online import WAIT_FOR_S
+from wallet.waiting import named
 
 Found = Callable[..., Town]
 
@@ -214,6 +217,31 @@ def test_money_that_would_wait_pays_only_where_it_must(town: Town) -> None:
     assert town["dana"].plan(town.port, key, 5_00, purpose=built).shares == {built: 5_00}
 
 
+def test_what_became_of_a_payment_is_said(town: Town) -> None:
+    built = grant(town, "built", 300_00)
+    names = ("dana", "erlan", "canteen")
+    lapsing, settling = (pay(town, "canteen", tiyn, purpose=built) for tiyn in (200_00, 50_00))
+    for name in names:
+        assert town[name].waiting(town.port).keys() == {lapsing, settling}
+    with pytest.raises(Unsettled):
+        town["canteen"].refund(town.port, settling)
+    town["erlan"].approve(town.port, settling)
+    town.economy.approve("head", settling)
+    town.pass_time(WAIT_FOR_S)
+    for name in names:
+        assert town[name].lapsed(town.port).keys() == {lapsing}
+        for payment_id, error in ((lapsing, Expired), (settling, Replayed), (bytes(32), NotOwner)):
+            found, known = town[name].waiting(town.port), town[name].waited()
+            digits = 64 if payment_id == bytes(32) else 12
+            with pytest.raises(error):
+                named(town.port, payment_id.hex()[:digits], found, known)
+    with pytest.raises(Expired):
+        town["canteen"].refund(town.port, lapsing)
+    with pytest.raises(AmountMismatch):
+        town["canteen"].refund(town.port, settling, 50_01)
+    town["canteen"].refund(town.port, settling)
+
+
 def test_a_payment_that_lapses_gives_everything_back(town: Town) -> None:
     built = grant(town, "built", 300_00)
     payment_id = pay(town, "canteen", 200_00, purpose=built)
@@ -242,7 +270,7 @@ def test_a_refund_comes_back_under_the_mark(town: Town) -> None:
     town["canteen"].refund(town.port, payment_id)
     assert marked(town, "dana") == {meals: 100_00}
     assert town.held("canteen")[0] == FUNDS_TIYN
-    with pytest.raises(NotOwner):
+    with pytest.raises(Replayed):
         town["canteen"].refund(town.port, payment_id)
     with pytest.raises(NotOwner):
         town["erlan"].refund(town.port, payment_id)

@@ -276,7 +276,8 @@ def _check_asked(port: LedgerPort, payment_id: bytes, oracle: str, fact: str) ->
     marks = {output[3] for output in held.outputs if output[3] in known}
     nodes = [node for mark in marks for node in every(known[mark].condition) if isinstance(node, Evidence)]
     wanted = sorted(f"{node.oracle}: {node.fact}" for node in nodes)
-    frees = any(isinstance(known[mark].mark, UntilEvidence) and known[mark].mark.oracle == oracle for mark in marks)
+    rules = [known[mark].mark for mark in marks]
+    frees = any(isinstance(rule, UntilEvidence) and rule.oracle == oracle for rule in rules)
     if f"{oracle}: {fact}" not in wanted and not frees:
         found = f"{oracle}: {fact}"
         raise RoleRefused("the payment does not wait for this word", found=found, wanted="; ".join(wanted) or "none")
