@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -107,6 +108,7 @@ class Usage(TengeError):
     code = "usage"
 
 
+_NEGATIVE: Final = re.compile(r"-[0-9][0-9 .,]*")
 _USAGE_ERROR: Final[Any] = typer.BadParameter.__mro__[1]
 """Every error about the command line; the library does not name it for others."""
 
@@ -117,6 +119,10 @@ class CommandLine(TyperGroup):
     def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
         """Run the command line."""
         given = sys.argv[1:] if args is None else list(args)
+        below_nothing = _negative_in(given)
+        if below_nothing is not None:
+            _show_error(Usage("an amount is not less than nothing", found=below_nothing), as_json="--json" in given)
+            sys.exit(EXIT_USAGE)
         try:
             if "--json" not in given:
                 return super().main(args, *rest, **options)
@@ -131,6 +137,15 @@ class CommandLine(TyperGroup):
         except _USAGE_ERROR as error:
             _show_error(Usage(error.format_message()), as_json=True)
             sys.exit(EXIT_USAGE)
+
+
+def _negative_in(given: list[str]) -> str | None:
+    """An argument such as ``-5``, which would be taken for an option that nobody knows."""
+    before = ["", *given]
+    for word, last in zip(given, before, strict=False):
+        if _NEGATIVE.fullmatch(word) and not last.startswith("-"):
+            return word
+    return None
 
 
 def _drop_output() -> None:

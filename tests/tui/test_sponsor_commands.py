@@ -355,6 +355,8 @@ def test_the_payments_on_the_ledger_are_shown_with_their_ids(done: Any, typed: R
     assert (got["amount"], got["purposes"]) == ("210.00", ["meals"])
     said = typed("purse", "show", "dana").out
     assert paid["payment"][:16] in said
+    grants = [row for row in done("purse", "show", "dana")["on_ledger"] if row["what"] == "received"]
+    assert {tuple(row["purposes"]) for row in grants} >= {("food",), ("repairs",), ("seeds",), ("audited",)}
     assert "of these, for audited" in said  # by its name, which the ledger knows
 
 
@@ -399,6 +401,12 @@ def test_a_request_that_cannot_be_read_is_told_as_any_other_error(typed: Run, re
         assert refused(*paying) == code
         said = typed(*paying)
         assert (said.status, said.err.startswith(f"{code}: ")) == (1, True)
+
+
+def test_an_amount_below_nothing_is_said_to_be_that(typed: Run) -> None:
+    for rest, said in (((), "usage: an amount is not less than nothing (found=-5)\n"), (("--json",), "")):
+        outcome = typed("purse", "send", "dana", "altyn/canteen", "-5", *rest)
+        assert (outcome.status, outcome.err) == (2, said)
 
 
 def test_nobody_pays_himself(refused: Any, ledger: ServedLedger) -> None:

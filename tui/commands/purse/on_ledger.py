@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cbdc.amounts import format_tenge, parse_tenge, show_tenge
+from cbdc.formats.hashing import HASH_BYTES
 from cbdc.messages.bodies import Transfer
 from cbdc.messages.message import decode
 from tui.clock import show_time
@@ -26,6 +27,8 @@ def payments_on_ledger(customer: Customer, port: LedgerPort | None, names: Mappi
     if port is not None:
         customer.look(port)
     marks = _marks_sent(customer)
+    if port is not None:
+        marks = _marks_held(customer, port) | marks
     rows: dict[tuple[bytes, str], dict[str, Any]] = {}
     for item in customer.history():
         if item.what not in _WHATS or item.status:
@@ -36,7 +39,8 @@ def payments_on_ledger(customer: Customer, port: LedgerPort | None, names: Mappi
             continue
         payer, purposes = item.counterpart, marks.get(item.message_id, set())
         if item.what == "received" and port is not None:
-            payer, purposes = _brought_by(customer, port, item.message_id)
+            payer, brought = _brought_by(customer, port, item.message_id)
+            purposes = purposes | brought
         rows[key] = _facts(item, payer, sorted(names.get(mark, mark.hex()) for mark in purposes))
     return list(rows.values())
 
@@ -62,6 +66,16 @@ def _marks_sent(customer: Customer) -> dict[bytes, set[bytes]]:
         if isinstance(message.body, Transfer):
             others = [output for output in message.body.outputs if output.owner not in message.signers]
             found[message.id] = {output.purpose for output in others if output.purpose is not None}
+    return found
+
+
+def _marks_held(customer: Customer, port: LedgerPort) -> dict[bytes, set[bytes]]:
+    """As `_marks_sent`, of what arrived and is still here under its mark: a grant, for one."""
+    keys = customer.keys()
+    found: dict[bytes, set[bytes]] = {}
+    for name, token in port.tokens_of([key.public for key in keys]).items():
+        if token.purpose is not None:
+            found.setdefault(name[:HASH_BYTES], set()).add(token.purpose)
     return found
 
 

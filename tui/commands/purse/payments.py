@@ -55,7 +55,12 @@ def send(
     *,
     purpose: Purpose = None,
     request: Annotated[
-        str | None, typer.Option("--request", metavar="FILE|-", help="The payee's signed request, as `request` writes.")
+        str | None,
+        typer.Option(
+            "--request",
+            metavar="FILE|-",
+            help="The payee's signed request, as `request` writes: paid once, and then it stands in the log.",
+        ),
     ] = None,
     memo: Annotated[str, typer.Option("--memo", help="A note that only the payee can read.")] = "",
     plan_only: Annotated[bool, typer.Option("--plan", help="Show how it would divide, and sign nothing.")] = False,
