@@ -25,6 +25,7 @@ from cbdc.formats.lines import Line
 from cbdc.messages.bodies import Transfer
 from cbdc.messages.message import decode
 from tests.wallet.town import DAY_S, FUNDS_TIYN, Town
+from tui.commands.purse.on_ledger import payments_on_ledger
 from wallet.online import WAIT_FOR_S
 from wallet.waiting import named
 
@@ -257,6 +258,9 @@ def test_a_payment_that_lapses_gives_everything_back(town: Town) -> None:
     assert town["dana"].look(town.port) == []
     assert len(town["dana"].history()) == before
     assert (town["dana"].history()[-1].what, town["dana"].history()[-1].amount_tiyn) == ("lapsed", 0)
+    shown = payments_on_ledger(town["dana"], None, {built: "built"})[-1]
+    assert (shown["payment"], shown["what"], shown["amount"]) == (payment_id.hex(), "lapsed", "200.00")
+    assert shown["purposes"] == ["built"]
 
 
 # --- refunds -----------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from rich.markup import escape
@@ -26,7 +27,8 @@ def payments_on_ledger(customer: Customer, port: LedgerPort | None, names: Mappi
     """All of them, oldest first; with the ledger also what has arrived by now, and from whom as far as it says."""
     if port is not None:
         customer.look(port)
-    marks = _marks_sent(customer)
+    sent = _sent(customer)
+    marks = {payment_id: {mark for mark in sums if mark is not None} for payment_id, sums in sent.items()}
     if port is not None:
         marks = _marks_held(customer, port) | marks
     rows: dict[tuple[bytes, str], dict[str, Any]] = {}
@@ -41,7 +43,10 @@ def payments_on_ledger(customer: Customer, port: LedgerPort | None, names: Mappi
         if item.what == "received" and port is not None:
             payer, brought = _brought_by(customer, port, item.message_id)
             purposes = purposes | brought
-        rows[key] = _facts(item, payer, sorted(names.get(mark, mark.hex()) for mark in purposes))
+        # the history counts nothing for one that lapsed; people want to know which it was
+        tiyn = sum(sent.get(item.message_id, {}).values()) if item.what == "lapsed" else item.amount_tiyn
+        shown = replace(item, amount_tiyn=tiyn)
+        rows[key] = _facts(shown, payer, sorted(names.get(mark, mark.hex()) for mark in purposes))
     return list(rows.values())
 
 
@@ -58,19 +63,21 @@ def _facts(item: HistoryItem, counterpart: str, purposes: list[str]) -> dict[str
     }
 
 
-def _marks_sent(customer: Customer) -> dict[bytes, set[bytes]]:
-    """Payment's id -> the purposes whose money it took."""
-    found = {}
+def _sent(customer: Customer) -> dict[bytes, dict[bytes | None, int]]:
+    """Payment's id -> what it sends to others (tiyn) by purpose, None for free money."""
+    found: dict[bytes, dict[bytes | None, int]] = {}
     for raw, _ in customer.receipts():
         message = decode(raw, customer.network)
         if isinstance(message.body, Transfer):
-            others = [output for output in message.body.outputs if output.owner not in message.signers]
-            found[message.id] = {output.purpose for output in others if output.purpose is not None}
+            sums = found[message.id] = {}
+            for output in message.body.outputs:
+                if output.owner not in message.signers:
+                    sums[output.purpose] = sums.get(output.purpose, 0) + output.amount_tiyn
     return found
 
 
 def _marks_held(customer: Customer, port: LedgerPort) -> dict[bytes, set[bytes]]:
-    """As `_marks_sent`, of what arrived and is still here under its mark: a grant, for one."""
+    """Id -> purposes, of what arrived and is still here under its mark: a grant, for one."""
     keys = customer.keys()
     found: dict[bytes, set[bytes]] = {}
     for name, token in port.tokens_of([key.public for key in keys]).items():
