@@ -27,7 +27,10 @@ def named(port: LedgerPort, text: str, found: Mapping[bytes, Waiting], known: It
         waits for others, or the ledger has no such payment.
     """
     text = text.strip()
-    payment_id = bytes.fromhex(text) if WHOLE_ID.fullmatch(text) else trade.id_named(text, {*found, *known})
+    try:
+        payment_id = bytes.fromhex(text) if WHOLE_ID.fullmatch(text) else trade.id_named(text, {*found, *known})
+    except NotOwner:
+        raise NotOwner("no payment that begins so waits here; its whole id tells more", payment=text[:80]) from None
     if payment_id not in found:
         raise what_became_of(port, payment_id)
     return payment_id
