@@ -19,6 +19,8 @@ def parse_tenge(text: str) -> int:
         Malformed: not digits, optionally grouped by spaces, with two decimals or none.
         TooLarge: above `MAX_AMOUNT_TIYN`.
     """
+    if text.strip().startswith(("-", "\u2212")):
+        raise Malformed("an amount of tenge is not less than nothing", found=text[:64])
     found = _AMOUNT.fullmatch(text.translate(_SPACES)) if len(text) <= 64 else None
     if found is None:
         raise Malformed("not an amount of tenge", found=text[:64])

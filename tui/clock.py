@@ -12,6 +12,7 @@ from typing import Annotated, Final
 
 import typer
 
+from cbdc.purposes.conditions import time as conditions_time
 from wallet.scenarios.values import time_of
 
 LAST: Final = "last"
@@ -40,3 +41,8 @@ def clock_of(at: str | None) -> Callable[[], int]:
 def show_time(time_s: int) -> str:
     """Seconds since 1970 as ISO 8601, in UTC."""
     return dt.datetime.fromtimestamp(time_s, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def show_local_time(time_s: int) -> str:
+    """As `show_time`, in Kazakhstan's own time."""
+    return f"{conditions_time.show_time(time_s)} +05:00"

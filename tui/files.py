@@ -21,6 +21,7 @@ def refuse_target(ledger: Path, to: Path, force: bool) -> None:
     own = [ledger.with_name(ledger.name + suffix) for suffix in ("", "-wal", "-shm", ".lock")]
     own.append(ledger.with_name("root.pub"))
     own += [key_path(ledger.parent, role) for role in ("governor", "operator")]
+    own += (ledger.parent / "keys").glob("*.pem")  # those of institutions
     real = to.resolve()
     if any(real == file.resolve() or (real.exists() and file.exists() and real.samefile(file)) for file in own):
         raise FileTrouble("that is one of the ledger's own files", path=to, reason="an export goes elsewhere")

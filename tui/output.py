@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,22 @@ from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from cbdc.errors import Declined, FileTrouble, TengeError
+from cbdc.amounts import format_tenge
+from cbdc.errors import (
+    AmountMismatch,
+    CertificateExpired,
+    Declined,
+    Expired,
+    FileTrouble,
+    InsufficientFunds,
+    LimitHolding,
+    LimitPayment,
+    ReserveShort,
+    TengeError,
+    TooLate,
+    Unsettled,
+)
+from tui.clock import show_local_time
 
 EXIT_REFUSED: Final = 1
 EXIT_USAGE: Final = 2
@@ -63,7 +79,27 @@ def _show_error(error: TengeError, as_json: bool) -> None:
     if as_json:
         print_json({"ok": False, "error": error.to_json()})
     else:
-        err.print(f"[bold red]{error.code}[/]: {escape(str(error))}", soft_wrap=True)
+        err.print(f"[bold red]{error.code}[/]: {escape(str(_told(error)))}", soft_wrap=True)
+
+
+_IN_TIYN: Final = (AmountMismatch, InsufficientFunds, LimitHolding, LimitPayment, ReserveShort)
+_IN_SECONDS: Final = (CertificateExpired, Expired, TooLate, Unsettled)
+_A_TIME_S: Final = 10**9
+"""Numbers from here on are moments, of September 2001 or later; smaller ones are durations."""
+
+
+def _told(error: TengeError) -> TengeError:
+    """The error with its amounts in tenge and its moments as people read them; JSON keeps the numbers."""
+
+    def told(name: str, value: object) -> object:
+        if type(value) is not int:
+            return value
+        if isinstance(error, _IN_TIYN) or name.endswith("_tiyn"):
+            return format_tenge(value)
+        return show_local_time(value) if isinstance(error, _IN_SECONDS) and value >= _A_TIME_S else value
+
+    values = {name.removesuffix("_tiyn"): told(name, value) for name, value in error.values.items()}
+    return type(error)(error.message, **values)
 
 
 class Usage(TengeError):
@@ -72,6 +108,7 @@ class Usage(TengeError):
     code = "usage"
 
 
+_NEGATIVE: Final = re.compile(r"-[0-9][0-9 .,]*")
 _USAGE_ERROR: Final[Any] = typer.BadParameter.__mro__[1]
 """Every error about the command line; the library does not name it for others."""
 
@@ -82,6 +119,10 @@ class CommandLine(TyperGroup):
     def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
         """Run the command line."""
         given = sys.argv[1:] if args is None else list(args)
+        below_nothing = _negative_in(given)
+        if below_nothing is not None:
+            _show_error(Usage("an amount is not less than nothing", found=below_nothing), as_json="--json" in given)
+            sys.exit(EXIT_USAGE)
         try:
             if "--json" not in given:
                 return super().main(args, *rest, **options)
@@ -96,6 +137,15 @@ class CommandLine(TyperGroup):
         except _USAGE_ERROR as error:
             _show_error(Usage(error.format_message()), as_json=True)
             sys.exit(EXIT_USAGE)
+
+
+def _negative_in(given: list[str]) -> str | None:
+    """An argument such as ``-5``, which would be taken for an option that nobody knows."""
+    before = ["", *given]
+    for word, last in zip(given, before, strict=False):
+        if _NEGATIVE.fullmatch(word) and not last.startswith("-"):
+            return word
+    return None
 
 
 def _drop_output() -> None:

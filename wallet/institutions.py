@@ -1,11 +1,11 @@
-"""Institutions at the ledger: what they hand in has its receipt verified; an oracle's desk states facts."""
+"""Institutions at the ledger: what they hand in has its receipt verified; oracles state facts, approvers approve."""
 
 from __future__ import annotations
 
 from cbdc.formats.ed25519 import SigningKey
 from cbdc.formats.kinds import Kind
 from cbdc.log.receipts import Receipt
-from cbdc.messages.bodies import Attest
+from cbdc.messages.bodies import Approve, Attest
 from cbdc.messages.message import build, decode
 from cbdc.offline.documents import TrustList
 from wallet.port import LedgerPort
@@ -27,6 +27,24 @@ class OracleDesk:
         """
         raw = build(Kind.ATTEST, Attest(self.name, fact, about), [self.key], self.network)
         decode(raw, self.network)
+        return hand_in(port, raw, self.network)
+
+
+class ApproverDesk:
+    """What an admitted approver does on the ledger, with its own key."""
+
+    def __init__(self, name: str, key: SigningKey, network: bytes) -> None:
+        self.name = name
+        self.key = key
+        self.network = network
+
+    def approve(self, port: LedgerPort, payment_id: bytes) -> Receipt:
+        """Approve a payment that waits; the receipt is verified.
+
+        Raises:
+            RoleRefused: no purpose of it asks for this approval, or the key is another's. NotOwner, Expired.
+        """
+        raw = build(Kind.APPROVE, Approve(payment_id, self.name), [self.key], self.network)
         return hand_in(port, raw, self.network)
 
 

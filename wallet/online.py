@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from cbdc.errors import NotEnrolled, TengeError, Unsettled, WrongPayee
+from cbdc.errors import AmountMismatch, Malformed, NotEnrolled, TengeError, Unsettled, WrongPayee
 from cbdc.formats import certificates, requests
 from cbdc.formats.certificates import Certificate
 from cbdc.formats.ed25519 import SigningKey
 from cbdc.formats.hashing import HASH_BYTES
 from cbdc.formats.kinds import Kind
+from cbdc.formats.requests import PaymentRequest
 from cbdc.formats.tokens import Output, outpoint
 from cbdc.log.receipts import Receipt
 from cbdc.messages.bodies import Repay, Transfer
@@ -137,7 +138,8 @@ class OnlineWallet:
     ) -> Receipt:
         """Pay an online key; the receipt is verified before it is returned.
 
-        ``request`` is the payee's own word on what is bought (`PurposeWallet.request`), for purposes that depend on it.
+        ``request`` is the payee's own word on what is bought (`PurposeWallet.request`). The payment carries it, lines
+        and all, whatever money pays: so the ledger counts it once.
         What needs approval or evidence waits for it, at most ``wait_s`` seconds: `PurposeWallet.waiting` shows it.
         ``agreed`` is the plan that somebody said yes to.
 
@@ -154,9 +156,8 @@ class OnlineWallet:
         chosen = pick(plan.shares, coins, payee, self._change_to(tokens, plan), split_off=split_off)
         sealed = seal(memo, payee, self.network) if memo else None
         until_s = port.ledger_time_s() + (wait_s if plan.waits else VALID_FOR_S)
-        stated = request if plan.states_lines else None
-        lines = () if stated is None else requests.read(stated, self.network).lines
-        body = Transfer(chosen.inputs, chosen.outputs, until_s, sealed, None, lines, stated)
+        lines = () if request is None else requests.read(request, self.network).lines
+        body = Transfer(chosen.inputs, chosen.outputs, until_s, sealed, None, lines, request)
         raw = build(Kind.TRANSFER, body, self.owners(tokens, chosen.inputs), self.network)
         what = "waiting" if plan.waits else "paid"
         return self.submit(port, raw, what, -amount_tiyn, plan.payee, memo)
@@ -195,8 +196,10 @@ class OnlineWallet:
     ) -> Plan:
         """How a payment would divide, and what it would wait for; nothing is signed. Arguments and errors as `pay`."""
         asked = None if request is None else requests.read(request, self.network)
-        if asked is not None and (asked.payee, asked.amount_tiyn) != (payee, amount_tiyn):
-            raise WrongPayee("the request asks for another payment", wanted=asked.payee, amount_tiyn=asked.amount_tiyn)
+        if asked is not None:
+            _check_asked(asked, payee, amount_tiyn)
+        if payee in {key.public for key in self.keys()}:
+            raise Malformed("this wallet would pay itself", payee=payee)
         certificate = _certificate_or_none(port, payee, self.network)
         account = certificate.account if certificate else port.institution_of(payee) or payee.hex()
         payer, now_s = self.certificate(port).account, port.ledger_time_s()
@@ -295,6 +298,14 @@ def _key_of(port: LedgerPort, account: str) -> bytes:
         if key is not None:
             return key
     raise NotEnrolled("the account that a part goes to has no key", account=account)
+
+
+def _check_asked(asked: PaymentRequest, payee: bytes, amount_tiyn: int) -> None:
+    """Whether a request asks for this payment. Raises WrongPayee, AmountMismatch."""
+    if asked.payee != payee:
+        raise WrongPayee("the request is by another payee", found=payee, wanted=asked.payee)
+    if asked.amount_tiyn != amount_tiyn:
+        raise AmountMismatch("not the amount that was asked for", found=amount_tiyn, wanted=asked.amount_tiyn)
 
 
 def _is_enrolled(port: LedgerPort, key: bytes) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from cbdc.formats.lines import Line
-from cbdc.purposes.conditions import Items, Payment, Refusal, every
+from cbdc.purposes.conditions import All, Condition, Items, Payment, Refusal, every
 from cbdc.purposes.definition import Definition
 from wallet.selection import Coin, shares_of, split_by_purpose
 
@@ -83,4 +83,20 @@ def _part(
         return Part(None, None, tiyn)
     definition = definitions[mark]
     payments = shares_of(definition, facts_of(mark), tiyn)
-    return Part(mark, definition, tiyn, sum(p.amount_tiyn for p in payments[1:]), definition.check(payments))
+    waits = definition.check(payments) and _lacking(definition, payments)
+    return Part(mark, definition, tiyn, sum(p.amount_tiyn for p in payments[1:]), waits)
+
+
+def _lacking(definition: Definition, payments: list[Payment]) -> tuple[Refusal, ...]:
+    """All that a payment which waits waits for, not the first thing alone."""
+    asked = [payment for payment in payments if not definition.is_split_part(payment.payee)]
+    found = [refusal for payment in asked for refusal in _refusals(definition.condition, payment)]
+    return tuple(dict.fromkeys(found))
+
+
+def _refusals(condition: Condition, payment: Payment) -> list[Refusal]:
+    """Why a condition refuses: each reason by itself where all must hold."""
+    if isinstance(condition, All):
+        return [refusal for inner in condition.conditions for refusal in _refusals(inner, payment)]
+    refusal = condition.refuses(payment)
+    return [] if refusal is None else [refusal]

@@ -99,6 +99,9 @@ class LedgerPort(Protocol):
     def institution_key(self, name: str) -> bytes | None:
         """The key of an institution that takes part, by its name."""
 
+    def role_of(self, name: str) -> str | None:
+        """What an institution that takes part may do ("bank", "oracle", ...); None if no such one does."""
+
     def ledger_time_s(self) -> int:
         """Ledger time now."""
 
@@ -132,6 +135,7 @@ class QueriesPort:
         self.is_freed = queries.is_freed
         self.institution_of = queries.institution_of
         self.institution_key = queries.institution_key
+        self.role_of = queries.role_of
         self.ledger_time_s = queries.ledger_time_s
 
 

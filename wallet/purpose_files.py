@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from cbdc.errors import FormError, Malformed, NotSponsor, TooLarge
+from cbdc.errors import FormError, Malformed, NotEnrolled, NotSponsor, TooLarge
 from cbdc.limits import MAX_SCENARIO_BYTES, MAX_SPLIT_PARTS
+from cbdc.purposes.conditions import Evidence, every
 from cbdc.purposes.definition import Definition
-from cbdc.purposes.rules import MarkRule, Split, rule_from_cbor
+from cbdc.purposes.rules import MarkRule, Split, UntilEvidence, rule_from_cbor
 from wallet.directory import key_named
 from wallet.port import LedgerPort
 from wallet.scenarios.conditions import condition_of
@@ -79,10 +80,11 @@ def definition_of(spec: PurposeSpec, key_of: Callable[[str], bytes], account_of:
 def definition_by(spec: PurposeSpec, own_account: str, own_key: bytes, port: LedgerPort) -> Definition:
     """As `definition_of`, wallets named by account and institutions by name; ``own_key`` is the sponsor's to use.
 
-    Institutions are taken at their word: oracles and approvers are on no list that a wallet has.
+    Oracles and approvers are on no list that a wallet has: the ledger is asked.
 
     Raises:
-        NotSponsor: the file names another sponsor. NotEnrolled: an account has no key in force. FormError.
+        NotSponsor: the file names another sponsor. NotEnrolled: an account has no key in force, or no institution of
+        a name takes part. FormError.
     """
     if spec.sponsor != own_account:
         raise NotSponsor("the file names another sponsor", found=spec.sponsor, wanted=own_account)
@@ -93,9 +95,24 @@ def definition_by(spec: PurposeSpec, own_account: str, own_key: bytes, port: Led
     def account_of(name: str) -> str:
         if "/" in name and name != own_account:
             key_named(port, name)
+        elif "/" not in name:
+            _check_takes_part(port, name)
         return name
 
-    return definition_of(spec, key_of, account_of)
+    definition = definition_of(spec, key_of, account_of)
+    for node in every(definition.condition):
+        if isinstance(node, Evidence):
+            _check_takes_part(port, node.oracle, "oracle")
+    if isinstance(definition.mark, UntilEvidence):
+        _check_takes_part(port, definition.mark.oracle, "oracle")
+    return definition
+
+
+def _check_takes_part(port: LedgerPort, name: str, role: str | None = None) -> None:
+    """Raises NotEnrolled: no institution of this name does, or not in this role."""
+    found = port.role_of(name)
+    if found is None or role not in (None, found):
+        raise NotEnrolled(f"no such {role or 'institution'} takes part", name=name, found=found or "nobody")
 
 
 def read(path: Path, sponsor: str) -> PurposeSpec:

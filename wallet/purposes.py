@@ -6,7 +6,17 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from cbdc.errors import InsufficientFunds, NotEnrolled, NotOwner
+from cbdc.errors import (
+    AmountMismatch,
+    Expired,
+    InsufficientFunds,
+    NotEnrolled,
+    NotOwner,
+    Replayed,
+    RoleRefused,
+    TengeError,
+    Unsettled,
+)
 from cbdc.formats import requests
 from cbdc.formats.kinds import Kind
 from cbdc.formats.lines import Line
@@ -35,16 +45,24 @@ class PurposeWallet(OnlineWallet):
     # --- requests and refunds ------------------------------------------------------------------
 
     def request(self, amount_tiyn: int, lines: tuple[Line, ...]) -> bytes:
-        """Ask to be paid online for these lines: a signed request, to be paid once."""
+        """Ask to be paid online for these lines: a signed request, to be paid once. What they leave is for anything.
+
+        Raises:
+            AmountMismatch: the lines come to more than the amount.
+        """
+        lines_tiyn = sum(line.amount_tiyn for line in lines)
+        if lines_tiyn > amount_tiyn:
+            raise AmountMismatch("the items come to more than the amount", found=lines_tiyn, wanted=amount_tiyn)
         return requests.sign(self.key, self.network, amount_tiyn, lines, self.random(REQUEST_NONCE_BYTES))
 
     def refund(self, port: LedgerPort, payment_id: bytes, amount_tiyn: int | None = None) -> Receipt:
         """Give what a payment of marked tokens brought back, all or so much of it, under the marks that it bore.
 
         Raises:
-            NotOwner: it brought this wallet nothing that bore a mark. InsufficientFunds: too little money for it.
+            NotOwner, Replayed, Unsettled, Expired: see `refundable`. AmountMismatch: it brought less.
+            InsufficientFunds: too little money for it.
         """
-        source = self.refundable(port, payment_id)
+        source = self.refundable(port, payment_id, amount_tiyn)
         back_tiyn = source.rest_tiyn if amount_tiyn is None else amount_tiyn
         keys = port.keys_of(source.payer)
         if not keys:
@@ -55,12 +73,27 @@ class PurposeWallet(OnlineWallet):
         raw = build(Kind.REFUND, body, self.owners(tokens, inputs), self.network)
         return self.submit(port, raw, "refunded", -back_tiyn, source.payer)
 
-    def refundable(self, port: LedgerPort, payment_id: bytes) -> Refundable:
-        """What a payment brought this wallet that may be given back. Raises NotOwner: nothing."""
-        own = {key.public for key in self.keys()} | self._purse_keys()
-        found = [source for source in port.refundable(payment_id) if source.payee in own and source.rest_tiyn]
+    def refundable(self, port: LedgerPort, payment_id: bytes, amount_tiyn: int | None = None) -> Refundable:
+        """What a payment brought this wallet that may be given back, and whether so much of it can be.
+
+        Raises:
+            NotOwner: it brought nothing that bore a mark. Replayed: all of that was given back. Unsettled: it waits.
+            Expired: it has lapsed. AmountMismatch: it brought less. InsufficientFunds: too little money is here.
+        """
+        keys = {key.public for key in self.keys()}
+        brought = [source for source in port.refundable(payment_id) if source.payee in keys | self._purse_keys()]
+        found = [source for source in brought if source.rest_tiyn]
+        if brought and not found:
+            raise Replayed("all that the payment brought was given back", payment=payment_id)
         if not found:
-            raise NotOwner("the payment brought this wallet nothing to refund", payment=payment_id)
+            raise _brought_nothing(port.waiting_payment(payment_id), payment_id)
+        back_tiyn = found[0].rest_tiyn if amount_tiyn is None else amount_tiyn
+        if back_tiyn > found[0].rest_tiyn:
+            raise AmountMismatch("more than is left of the payment", found=back_tiyn, limit=found[0].rest_tiyn)
+        usable = [token for token in port.tokens_of(keys).values() if token.purpose in (None, found[0].purpose)]
+        held_tiyn = sum(token.amount_tiyn for token in usable)
+        if held_tiyn < back_tiyn:
+            raise InsufficientFunds("not enough money online to give back", found=held_tiyn, wanted=back_tiyn)
         return found[0]
 
     def _purse_keys(self) -> set[bytes]:
@@ -83,15 +116,28 @@ class PurposeWallet(OnlineWallet):
     # --- payments that wait --------------------------------------------------------------------
 
     def waiting(self, port: LedgerPort) -> dict[bytes, Waiting]:
-        """Payments that wait and that this wallet makes, is paid by or may approve, by id."""
+        """Payments that wait and that this wallet makes, is paid by or may approve, by id; it remembers them."""
         own, account = {key.public for key in self.keys()}, self.certificate(port).account
-        return {
+        waiting = {
             payment_id: found
             for payment_id, found in port.waiting().items()
             if found.signer in own
             or any(output[1] in own for output in found.outputs)
             or account in port.approvers_of(payment_id)
         }
+        for payment_id in waiting.keys() - self.waited():
+            self.vault.put("waited", payment_id, None)
+        return waiting
+
+    def waited(self) -> set[bytes]:
+        """Ids of payments that this wallet has seen waiting, whatever became of them."""
+        own = {item.message_id for item in self.history() if item.what in ("waiting", "lapsed")}
+        return own | {payment_id for payment_id, _ in self.vault.items("waited")}
+
+    def lapsed(self, port: LedgerPort) -> dict[bytes, Waiting]:
+        """Those of them that have lapsed, by id."""
+        found = {payment_id: port.waiting_payment(payment_id) for payment_id in self.waited()}
+        return {payment_id: held for payment_id, held in found.items() if held is not None and held.lapsed}
 
     def approve(self, port: LedgerPort, payment_id: bytes) -> Receipt:
         """Approve a payment that waits. Raises RoleRefused: no purpose of it asks for this wallet's approval."""
@@ -121,6 +167,20 @@ class PurposeWallet(OnlineWallet):
         """
         body = Allow(purpose, account, amount_tiyn, self.random(NONCE_BYTES))
         return self.submit(port, build(Kind.ALLOW, body, [self.key], self.network), "allowed", 0, account)
+
+    def recallable_tiyn(self, port: LedgerPort, purpose: bytes, owners: Iterable[bytes], reference: str) -> int:
+        """What a recall would take; asked before the governor is.
+
+        Raises:
+            RoleRefused: the purpose is another's. FormError: no such reference can be. InsufficientFunds: nothing.
+        """
+        if port.purposes()[purpose].sponsor != self.key.public:
+            raise RoleRefused("only the purpose's sponsor recalls it", purpose=purpose)
+        held = {name: token for name, token in port.tokens_of(owners).items() if token.purpose == purpose}
+        if not held:
+            raise InsufficientFunds("nothing of this purpose is there online", purpose=purpose)
+        decode(self.sign_recall(purpose, tuple(sorted(held)[:1]), reference), self.network)
+        return sum(token.amount_tiyn for token in held.values())
 
     def recall(
         self, port: LedgerPort, purpose: bytes, owners: Iterable[bytes], reference: str, agree: Callable[[bytes], bytes]
@@ -152,3 +212,12 @@ class PurposeWallet(OnlineWallet):
         raw = build(Kind.PURPOSE, definition, [self.key], self.network)
         self.submit(port, raw, "purpose", 0, definition.name)
         return decode(raw, self.network).id
+
+
+def _brought_nothing(held: Waiting | None, payment_id: bytes) -> TengeError:
+    """Why there is nothing of a payment to give back."""
+    if held is None:
+        return NotOwner("no payment of this id brought this wallet marked money", payment=payment_id)
+    if held.lapsed:
+        return Expired("the payment has lapsed and brought nothing", payment=payment_id, limit=held.until_s)
+    return Unsettled("the payment still waits", payment=payment_id, until=held.until_s)

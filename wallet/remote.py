@@ -108,6 +108,10 @@ class RemotePort:
         key: bytes | None = self._ask("institution_key", name)
         return key
 
+    def role_of(self, name: str) -> str | None:
+        role: str | None = self._ask("role_of", name)
+        return role
+
     def tokens_of(self, owners: Iterable[bytes]) -> dict[bytes, Token]:
         return self._all_of("tokens_after", owners)
 

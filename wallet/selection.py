@@ -71,7 +71,7 @@ def split_by_purpose(
         shares, left_tiyn = _marked_shares(amount_tiyn, held, definitions, facts_of, may_wait=may_wait)
         if left_tiyn <= held.get(None, 0):
             break
-    _check_enough(held.get(None, 0), left_tiyn)
+    _check_enough(amount_tiyn - left_tiyn + held.get(None, 0), amount_tiyn)
     return shares | {None: left_tiyn} if left_tiyn else shares
 
 
@@ -83,12 +83,17 @@ def _marked_shares(
     *,
     may_wait: bool,
 ) -> tuple[dict[bytes | None, int], int]:
-    """What marked money pays of an amount, the most restricted first, and what is left (tiyn)."""
+    """What marked money pays of an amount, the most restricted first, and what is left (tiyn).
+
+    Where it is said what is bought, money that may buy only some things is the most restricted.
+    """
     shares: dict[bytes | None, int] = {}
     left_tiyn = amount_tiyn
-    for mark in _most_restricted_first(held, definitions):
+    facts = {mark: facts_of(mark) for mark in _most_restricted_first(held, definitions)}
+    ask_for_lines = [mark for mark in facts if facts[mark].lines and _asks_for_lines(definitions[mark])]
+    for mark in dict.fromkeys([*ask_for_lines, *facts]):
         most_tiyn = min(held[mark], left_tiyn)
-        share_tiyn = _most_allowed(definitions[mark], most_tiyn, facts_of(mark), may_wait=may_wait)
+        share_tiyn = _most_allowed(definitions[mark], most_tiyn, facts[mark], may_wait=may_wait)
         if share_tiyn:
             shares[mark] = share_tiyn
             left_tiyn -= share_tiyn
@@ -199,7 +204,9 @@ def _size(coin: Coin) -> tuple[int, bytes]:
 
 def _check_enough(found_tiyn: int, wanted_tiyn: int) -> None:
     if found_tiyn < wanted_tiyn:
-        raise InsufficientFunds("not enough money", found=format_tenge(found_tiyn), wanted=format_tenge(wanted_tiyn))
+        raise InsufficientFunds(
+            "not enough money that may be spent there", found=format_tenge(found_tiyn), wanted=format_tenge(wanted_tiyn)
+        )
 
 
 def _check_allowance(facts: Payment, amount_tiyn: int) -> None:
@@ -213,6 +220,10 @@ def _most_restricted_first(held: Mapping[bytes | None, int], definitions: Mappin
     """Marks by number of conditions, most first; then by expiry, soonest first."""
     marks = [mark for mark in held if mark is not None and mark in definitions]
     return sorted(marks, key=lambda m: (-_nodes(definitions[m].condition), definitions[m].expires_s, m))
+
+
+def _asks_for_lines(definition: Definition) -> bool:
+    return any(isinstance(node, Items) for node in every(definition.condition))
 
 
 def _nodes(condition: Condition) -> int:

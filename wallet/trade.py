@@ -203,7 +203,7 @@ def id_named(text: str, ids: Iterable[bytes]) -> bytes:
         raise Malformed("too short to name a payment", found=text[:80], wanted=f"{MIN_NAMED_ID_CHARS} hex digits")
     found = sorted({known for known in ids if known.hex().startswith(wanted)})
     if not found:
-        raise NotOwner("this purse knows no such payment", payment=text[:80])
+        raise NotOwner("no such payment is known here", payment=text[:80])
     if len(found) > 1:
         raise Malformed("several payments begin so: give more digits", found=text[:80])
     return found[0]

@@ -171,6 +171,12 @@ class PurposeQueries:
         participant = Participant.decode(value) if value else None
         return participant.key if participant and not participant.dismissed_at_s else None
 
+    def role_of(self, name: str) -> str | None:
+        """What an institution that takes part may do ("bank", "oracle", ...); None if no such one does."""
+        with self._lock:
+            found = Draft(self._store).participant(name)
+        return None if found is None or found.dismissed_at_s else str(found.role)
+
     def _is_in_force(self, certificate: Certificate, now_s: int) -> bool:
         value = self._store.get((Table.HOLDER, certificate.key))
         holder = KeyHolder.decode(value) if value else None

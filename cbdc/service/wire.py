@@ -253,6 +253,10 @@ LEDGER_CALLS: Final[dict[str, Call]] = {
     "is_freed": _plain(_outpoint, result=_yes_or_no),
     "institution_of": _plain(_key, result=_optional(_institution)),
     "institution_key": _plain(_institution, result=_optional(_key)),
+    "role_of": _plain(
+        lambda value: cbor.text_up_to(value, "institution", MAX_NAME_CHARS),
+        result=_optional(lambda value: cbor.text_up_to(value, "role", MAX_NAME_CHARS)),
+    ),
     "ledger_time_s": _plain(result=lambda value: cbor.time_s(value, "ledger time")),
 }
 """Everything a wallet may ask, as in `wallet.port.LedgerPort`; ``identity`` is network and origin. What may be long is

@@ -254,6 +254,7 @@ def _ledger_requests() -> list[bytes]:
         ["institution_of", bytes(32)],
         ["institution_key", "registry"],
         ["is_freed", bytes(34)],
+        ["role_of", "altyn"],
     ]
     return lone + [cbor.encode(request) for request in given]
 

@@ -33,7 +33,7 @@ def town(played: Path) -> Iterator[Path]:
 def test_a_kept_play_leaves_the_keys_as_founding_a_ledger_does(town: Path) -> None:
     keys = town / "ledger" / "keys"
     assert stat.S_IMODE(keys.stat().st_mode) == 0o700
-    for role in ("governor", "operator"):
+    for role in ("governor", "operator", "bank-altyn"):
         assert stat.S_IMODE((keys / f"{role}.pem").stat().st_mode) == 0o600
     governor = read_key(keys / "governor.pem", PASSPHRASE)
     assert governor.public.hex() == (town / "ledger" / "root.pub").read_text().strip()

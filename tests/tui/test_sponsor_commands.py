@@ -18,7 +18,7 @@ import pytest
 from cbdc.service.key_files import read_key, write_key
 from cbdc.service.opening import ServedLedger
 from tests.tui.conftest import TENGE, Outcome, Run
-from tests.tui.kept import PASSPHRASE, PATIENCE_S, environment, run, serving
+from tests.tui.kept import PASSPHRASE, PATIENCE_S, environment, run, serving, started
 from tui.commands.purse import session
 from tui.commands.sponsor import grants
 from wallet import campaign as campaigns
@@ -34,6 +34,7 @@ start = "2026-09-01T08:00:00+05:00"
 
 bank = [{ name = "altyn", reserve = "5 000" }]
 oracle = [{ name = "agro" }]
+approver = [{ name = "audit" }]
 
 wallet = [
     { name = "akimat", bank = "altyn", kind = "sponsor" },
@@ -53,6 +54,8 @@ split = { to = "tax", parts = 12, of = 112 }, allow = { all = [{ payee = ["erlan
 { approval = { of = ["rector"], quorum = 1 } }] } },
     { name = "seeds", sponsor = "akimat", expires = "2027-01-01T00:00:00+05:00", \
 allow = { all = [{ payee = ["erlan"] }, { evidence = { oracle = "agro", fact = "delivered" } }] } },
+    { name = "audited", sponsor = "akimat", expires = "2027-01-01T00:00:00+05:00", \
+allow = { all = [{ approval = { of = ["audit"], quorum = 1 } }, { evidence = { oracle = "agro", fact = "built" } }] } },
 ]
 
 step = [
@@ -63,6 +66,7 @@ step = [
     { do = "grant", from = "akimat", to = "dana", amount = "200", purpose = "food" },
     { do = "grant", from = "akimat", to = "dana", amount = "112", purpose = "repairs" },
     { do = "grant", from = "akimat", to = "dana", amount = "100", purpose = "seeds" },
+    { do = "grant", from = "akimat", to = "dana", amount = "90", purpose = "audited" },
     { do = "load", wallet = "dana", amount = "100", purpose = "meals" },
     { do = "load", wallet = "dana", amount = "50" },
 ]
@@ -73,7 +77,7 @@ title = { en = "Stipend", kk = "Шәкіртақы", ru = "Стипендия" }
 mark = "clears"
 expires = "2027-06-30T00:00:00+05:00"
 allow = { all = [
-    { payee = ["altyn/canteen"] }, { per_payment = "500" }, { approval = { of = ["ministry"], quorum = 1 } }
+    { payee = ["altyn/canteen"] }, { per_payment = "500" }, { approval = { of = ["audit"], quorum = 1 } }
 ] }
 """
 
@@ -169,7 +173,7 @@ def test_a_purpose_is_said_in_words_and_entered(typed: Run, done: Any, refused: 
     assert said.status == 0, said.err
     assert "Шәкіртақы (stipend)" in said.err
     assert "ең көбі 500.00 теңге" in said.err
-    assert "taken to be institutions of these names: ministry" in said.err
+    assert "taken to be institutions of these names: audit" in said.err
     known = {purpose["name"]: purpose for purpose in done("sponsor", "purposes", "akimat")["purposes"]}
     assert f"purpose {known['stipend']['id']}" in said.out
     assert known["stipend"]["own"]
@@ -179,13 +183,16 @@ def test_a_purpose_is_said_in_words_and_entered(typed: Run, done: Any, refused: 
 def test_a_scenarios_table_and_json_do_as_well(done: Any, town: Path, stipend: Path) -> None:
     stipend.write_text("[[purpose]]" + STIPEND.replace("stipend", "grant") + 'sponsor = "altyn/akimat"\n')
     facts = done("sponsor", "define", "akimat", stipend, "--language", "ru")
-    assert (facts["name"], facts["title"], facts["institutions"]) == ("grant", "Стипендия", ["ministry"])
+    assert (facts["name"], facts["title"], facts["institutions"]) == ("grant", "Стипендия", ["audit"])
 
 
 @pytest.mark.parametrize(
     ("old", "new", "code"),
     [
         ("altyn/canteen", "altyn/nobody", "not_enrolled"),
+        ("altyn/canteen", "canteen", "not_enrolled"),
+        ('["audit"]', '["audlt"]', "not_enrolled"),
+        ('{ per_payment = "500" }', '{ evidence = { oracle = "audit", fact = "built" } }', "not_enrolled"),
         ('mark = "clears"', 'mark = "vanishes"', "malformed"),
         ('name = "stipend"', 'sponsor = "altyn/dana"\nname = "stipend"', "not_sponsor"),
         ('name = "stipend"', 'return_to = "altyn/nobody"\nname = "stipend"', "not_enrolled"),
@@ -213,6 +220,15 @@ def test_where_no_ledger_answers_it_says_how_one_is_served(tenge: Run, town: Pat
         said = tenge("sponsor", "purposes", town / "wallets" / "akimat", "--ledger", place, **known)
         assert "unreachable: no ledger answers: is it served? `tenge ledger serve`" in said.err
         assert words in said.err
+
+
+def test_a_payee_without_a_bank_is_taken_to_be_an_institution(done: Any, stipend: Path) -> None:
+    stipend.write_text(STIPEND.replace("altyn/canteen", "agro"))
+    assert done("sponsor", "define", "akimat", stipend)["institutions"] == ["agro", "audit"]
+
+
+def test_the_help_shows_the_name_of_the_table(tenge: Run) -> None:
+    assert "[[purpose]]" in tenge("sponsor", "define", "--help").out
 
 
 def test_only_a_sponsor_defines(refused: Any, stipend: Path) -> None:
@@ -404,6 +420,37 @@ def test_a_key_is_paid_too_and_a_purpose_may_be_asked_for(done: Any, refused: An
     assert refused("purse", "send", "dana", "altyn/erlan", "5000") == "insufficient_funds"
 
 
+def test_what_is_lacking_is_told_of_the_whole_amount(typed: Run) -> None:
+    said = typed("purse", "send", "dana", "altyn/canteen", "5000")
+    assert "found=740.00, wanted=5000.00" in said.err  # 450 of free money, 200 for meals, 90 that would wait
+
+
+def test_the_payments_on_the_ledger_are_shown_with_their_ids(done: Any, typed: Run) -> None:
+    paid = done("purse", "send", "dana", "altyn/canteen", "210", "--memo", "lunch")
+    (sent,) = done("purse", "show", "dana")["on_ledger"][-1:]
+    assert (sent["payment"], sent["what"], sent["with"]) == (paid["payment"], "sent", "altyn/canteen")
+    assert (sent["amount"], sent["purposes"], sent["entry"]) == ("210.00", ["meals"], paid["entry"])
+    (got,) = done("purse", "show", "canteen")["on_ledger"]
+    assert (got["payment"], got["what"], got["with"]) == (paid["payment"], "received", "altyn/dana")
+    assert (got["amount"], got["purposes"]) == ("210.00", ["meals"])
+    said = typed("purse", "show", "dana").out
+    assert paid["payment"][:16] in said
+    grants = [row for row in done("purse", "show", "dana")["on_ledger"] if row["what"] == "received"]
+    assert {tuple(row["purposes"]) for row in grants} >= {("food",), ("repairs",), ("seeds",), ("audited",)}
+    assert "of these, for audited" in said  # by its name, which the ledger knows
+
+
+def test_a_refund_is_of_what_the_payment_brought(typed: Run, done: Any, refused: Any) -> None:
+    paid = done("purse", "send", "dana", "altyn/canteen", "100", "--purpose", "meals")
+    said = typed("purse", "refund", "canteen", paid["payment"], "100.01")
+    assert (said.status, said.err) == (
+        1,
+        "amount_mismatch: more than is left of the payment (found=100.01, limit=100.00)\n",
+    )
+    done("purse", "send", "canteen", "altyn/erlan", "50")
+    assert refused("purse", "refund", "canteen", paid["payment"]) == "insufficient_funds"
+
+
 def test_a_request_says_what_is_bought(done: Any, refused: Any, town: Path) -> None:
     asked = done("purse", "request", "canteen", "90", "--item", "food=70", "--item", "toys=20", "-o", town / "r")
     assert (asked["amount"], asked["written"]) == ("90.00", str(town / "r"))
@@ -412,9 +459,40 @@ def test_a_request_says_what_is_bought(done: Any, refused: Any, town: Path) -> N
     assert [(part.get("name"), part["amount"]) for part in plan["parts"]] == [("food", "70.00"), ("meals", "20.00")]
     paid = done("purse", "send", "dana", *with_request)
     assert (paid["to"], paid["parts"]) == ("altyn/canteen", plan["parts"])
-    assert refused("purse", "send", "dana", "altyn/canteen", "91", "--request", town / "r") == "wrong_payee"
+    assert refused("purse", "send", "dana", "altyn/canteen", "91", "--request", town / "r") == "amount_mismatch"
+    assert refused("purse", "send", "dana", "altyn/erlan", "90", "--request", town / "r") == "wrong_payee"
+    assert refused("purse", "request", "canteen", "69", "--item", "food=70") == "amount_mismatch"
     assert refused("purse", "request", "canteen", "90", "--item", "food") == "malformed"
     assert refused("purse", "request", "canteen", "90", "--item", "food=0") == "malformed"
+
+
+def test_a_request_is_paid_once_by_whatever_money(done: Any, refused: Any, town: Path) -> None:
+    for mark, name in ((), "a"), (("--purpose", "meals"), "b"):
+        done("purse", "request", "canteen", "50", "--item", "toys=50", "-o", town / name)
+        paying = ("purse", "send", "dana", "altyn/canteen", "50", "--request", town / name, *mark)
+        done(*paying)
+        assert refused(*paying) == "replayed"
+
+
+def test_a_request_that_cannot_be_read_is_told_as_any_other_error(typed: Run, refused: Any, town: Path) -> None:
+    (town / "empty").touch()
+    for name, code in (("none", "io_error"), ("empty", "malformed"), ("ledger/root.pub", "malformed")):
+        paying = ("purse", "send", "dana", "altyn/canteen", "50", "--request", town / name)
+        assert refused(*paying) == code
+        said = typed(*paying)
+        assert (said.status, said.err.startswith(f"{code}: ")) == (1, True)
+
+
+def test_an_amount_below_nothing_is_said_to_be_that(typed: Run) -> None:
+    for rest, said in (((), "usage: an amount is not less than nothing (found=-5)\n"), (("--json",), "")):
+        outcome = typed("purse", "send", "dana", "altyn/canteen", "-5", *rest)
+        assert (outcome.status, outcome.err) == (2, said)
+
+
+def test_nobody_pays_himself(refused: Any, ledger: ServedLedger) -> None:
+    (key,) = ledger.queries.keys_of("altyn/dana")
+    for to in ("altyn/dana", key.hex()):
+        assert refused("purse", "send", "dana", to, "5") == "malformed"
 
 
 def test_a_merchant_gives_back_what_a_payment_brought(done: Any, refused: Any, typed: Run) -> None:
@@ -423,7 +501,8 @@ def test_a_merchant_gives_back_what_a_payment_brought(done: Any, refused: Any, t
     assert (part["amount"], part["to"], part["payment"]) == ("30.00", "altyn/dana", paid["payment"])
     rest = typed("purse", "refund", "canteen", paid["payment"])
     assert rest.out.startswith("gave back 70\u00a0₸ to altyn/dana, entry ")
-    assert refused("purse", "refund", "canteen", paid["payment"]) == "not_owner"
+    assert refused("purse", "refund", "canteen", paid["payment"]) == "replayed"
+    assert refused("purse", "refund", "canteen", "ab" * 32) == "not_owner"
     plan = done("purse", "send", "dana", "altyn/canteen", "200", "--plan", "--purpose", "meals")
     assert [part["amount"] for part in plan["parts"]] == ["200.00"]
 
@@ -489,6 +568,57 @@ def test_an_oracles_word_lets_a_payment_through(tenge: Run, done: Any, town: Pat
     assert attest("agro", "x" * 49, *about).code() == "too_large"
 
 
+def attest_as_agro(tenge: Run, town: Path, fact: str, about: str) -> Outcome:
+    known = {"TENGE_PASSPHRASE": PASSPHRASE}
+    rest = ("--key", town / "ledger" / "keys" / "oracle-agro.pem", "--ledger", town / "ledger" / "s", "--json")
+    return tenge("sponsor", "attest", "agro", fact, "--about", about, *rest, **known)
+
+
+def test_an_approver_that_is_an_institution_approves_with_its_key(
+    tenge: Run, done: Any, refused: Any, town: Path
+) -> None:
+    paid = done("purse", "send", "dana", "altyn/erlan", "90", "--purpose", "audited")
+    assert paid["parts"][0]["waits_for"] == ["approval by 1 of: audit", "evidence of built by agro"]
+    keys = town / "ledger" / "keys"
+
+    def approve(name: str, key: str) -> Outcome:
+        arguments = (paid["payment"][:10], "--key", keys / key, "--ledger", town / "ledger" / "s", "--json")
+        return tenge("sponsor", "approve", name, *arguments, TENGE_PASSPHRASE=PASSPHRASE)
+
+    assert approve("agro", "oracle-agro.pem").code() == "not_owner"
+    assert approve("audit", "oracle-agro.pem").code() == "role_refused"
+    approved = approve("audit", "approver-audit.pem").json()
+    assert (approved["payment"], approved["settled"]) == (paid["payment"], False)
+    assert refused("purse", "refund", "erlan", paid["payment"]) == "unsettled"
+    assert attest_as_agro(tenge, town, "delivered", paid["payment"]).code() == "role_refused"
+    stated = attest_as_agro(tenge, town, "built", paid["payment"][:8]).json()
+    assert (stated["about"], stated["settled"]) == (paid["payment"], True)
+    assert refused("sponsor", "approve", "dana", paid["payment"]) == "replayed"
+    assert done("purse", "refund", "erlan", paid["payment"][:8])["amount"] == "90.00"
+
+
+def test_an_oracle_speaks_about_what_is_there(tenge: Run, town: Path, ledger: ServedLedger) -> None:
+    for about, code in (
+        ("abcdef12", "not_owner"),
+        ("ab", "malformed"),
+        ("nobody", "malformed"),
+        ("altyn/nobody", "not_enrolled"),
+    ):
+        assert attest_as_agro(tenge, town, "built", about).code() == code, about
+    assert attest_as_agro(tenge, town, "built", "altyn").json()["about"] == "altyn"
+
+
+def test_a_clock_far_ahead_names_the_payments_that_lapse(town: Path) -> None:
+    home, at_last = town / "ledger", {"TENGE_AT": "last"}
+    with serving(home, home / "s", **at_last):
+        paying = (town / "wallets" / "dana", "altyn/erlan", "112", "--purpose", "repairs", "--ledger", home / "s")
+        payment = run("purse", "send", *paying, "--json", **at_last).json()["payment"]
+    with started("ledger", "serve", home, "--socket", home / "s", "--at", "2026-12-01T00:00:00+05:00") as late:
+        assert late.process.stdout is not None
+        late.process.stdout.readline()
+        assert f"their money goes back to the payer: {payment[:16]}." in late.stop().err
+
+
 # --- allow and recall ----------------------------------------------------------------------------
 
 
@@ -506,6 +636,9 @@ def test_a_recall_needs_the_governor_as_well(done: Any, refused: Any, typed: Run
     assert (facts["amount"], len(facts["entries"])) == ("200.00", 1)
     assert refused("sponsor", "recall", "akimat", "meals", "altyn/dana", *court) == "insufficient_funds"
     assert refused("sponsor", "recall", "dana", "food", "altyn/dana", *court) == "role_refused"
+    food = ("sponsor", "recall", "akimat", "food", "altyn/dana", "--governor-keys", town / "none")
+    assert refused(*food, "--reference", "x" * 500) == "too_large"
+    assert refused("sponsor", "recall", "dana", *food[3:], "--reference", "case 7") == "role_refused"
     (town / "ledger" / "keys" / "governor.pem").rename(town / "elsewhere")
     assert refused("sponsor", "recall", "akimat", "food", "altyn/dana", *court) == "io_error"
     (town / "ledger" / "keys" / "operator.pem").rename(town / "ledger" / "keys" / "governor.pem")
@@ -533,5 +666,7 @@ def test_the_governor_admits_an_oracle_who_then_speaks(tenge: Run, done: Any, to
     assert admit("other", "--key", "00").code() == "malformed"
     assert admit("other").code() == "malformed"
     assert admit("other", "--key", made.json()["key"]).status == 1
+    assert admit("school", "--new-key", town / "again.pem").code() == "replayed"
+    assert not (town / "again.pem").exists()
     (town / "ledger" / "keys" / "operator.pem").replace(town / "ledger" / "keys" / "governor.pem")
     assert admit("other", "--key", "11" * 32).code() == "role_refused"

@@ -179,7 +179,8 @@ def test_refusals(tenge: Run, ledger: Path, tmp_path: Path) -> None:
     def code(*arguments: object) -> str:
         return tenge("sponsor", "report", *arguments, "--json").code()
 
-    assert code("lunches", "--ledger", ledger) == "purpose_refused"
+    unknown = tenge("sponsor", "report", "lunches", "--ledger", ledger, "--json")
+    assert (unknown.code(), "meals" in unknown.json()["error"]["known"]) == ("malformed", True)
     assert code("meals", "--ledger", tmp_path) == "io_error"
     assert code("meals", "--ledger", ledger, "--root", "zz") == "malformed"
     assert code("meals", "--ledger", ledger, "--svg", ledger / "ledger.db", "--force") == "io_error"

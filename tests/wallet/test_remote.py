@@ -146,6 +146,7 @@ def test_every_question_about_purposes_gets_the_same_answer(tmp_path: Path) -> N
         lambda port: port.approvers_of(waits),
         lambda port: port.refundable(paid),
         lambda port: port.keys_of("altyn/zere"),
+        lambda port: port.role_of("altyn"),
     ]
     for ask in questions:
         assert ask(remote) == ask(town.port)
@@ -155,6 +156,7 @@ def test_every_question_about_purposes_gets_the_same_answer(tmp_path: Path) -> N
         lambda port: port.approvers_of(paid),
         lambda port: port.refundable(waits),
         lambda port: port.keys_of("altyn/nobody"),
+        lambda port: port.role_of("nobody"),
     ]
     for ask in nothing:
         assert ask(remote) == ask(town.port)
@@ -227,6 +229,7 @@ def test_nonsense_gets_a_typed_error_and_the_next_request_an_answer(raw: Raw) ->
         ["approvers_of", "altyn/dana"],
         ["refundable", None],
         ["keys_of", bytes(32)],
+        ["role_of", bytes(32)],
         ["keys_of", "x" * 98],
         ["submit"],
         [7],

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cbdc.errors import AlreadyThere, Malformed, RoleRefused
+from cbdc.errors import AlreadyThere, Malformed, RoleRefused, TengeError, Unreachable
 from cbdc.formats.ed25519 import PUBLIC_KEY_BYTES, SigningKey
 from cbdc.formats.x509 import Role
 from cbdc.service.founding import Governor
@@ -61,9 +63,9 @@ def admit(
             port.check_network()
             tell(f"admits {name} as {role.value}", as_json)
             ask_first(f"Admit {name} as {role.value}?", yes=yes)
-            public = _made(new_key) if new_key is not None else _public(key or "")
-            raw = governor.admit(name, Role(role.value), public, port.ledger_time_s())
-            receipt = hand_in(port, raw, governor.network)
+            with _made(new_key) if new_key is not None else nullcontext(_public(key or "")) as public:
+                raw = governor.admit(name, Role(role.value), public, port.ledger_time_s())
+                receipt = hand_in(port, raw, governor.network)
         finally:
             port.close()
         if as_json:
@@ -82,10 +84,18 @@ def _governor(directory: Path, network: bytes) -> Governor:
     return governor
 
 
-def _made(path: Path) -> bytes:
+@contextmanager
+def _made(path: Path) -> Iterator[bytes]:
+    """A new key in a file, which goes again if the ledger refuses the key; not if it is unknown what was decided."""
     seed = secrets.token_bytes(32)
     write_key(path, seed, key_passphrase_for("the new key"))
-    return SigningKey(seed).public
+    try:
+        yield SigningKey(seed).public
+    except Unreachable:
+        raise
+    except TengeError:
+        path.unlink()
+        raise
 
 
 def _public(text: str) -> bytes:

@@ -6,7 +6,7 @@ import sqlite3
 import sys
 import threading
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.markup import escape
@@ -22,6 +22,9 @@ from tui.commands.ledger import Where, ledger_path, pinned_root
 from tui.output import Json, err, out, print_json, refusals
 from tui.passphrase import passphrase_for
 from tui.signals import told_to_end
+
+_NAMED: Final = 10
+"""So many payments are named one by one."""
 
 
 def serve(
@@ -69,8 +72,18 @@ def _warning(served: ServedLedger, path: Path) -> str:
     return (
         f"The clock is {(now_s - last_s) // DAY_S} days ahead of the last entry ({show_time(last_s)}). So {many} past "
         "the last deadline will be swept now: offline money goes back online, money of an expired purpose to where its "
-        "purpose says. That is entered in the log for good; to go on where the ledger ended, serve with --at last."
+        f"purpose says.{_lapsing(served, now_s)} That is entered in the log for good; to go on where the ledger ended, "
+        "serve with --at last."
     )
+
+
+def _lapsing(served: ServedLedger, now_s: int) -> str:
+    """Which payments wait no longer."""
+    ids = [payment_id.hex()[:16] for payment_id, held in served.queries.waiting().items() if held.until_s <= now_s]
+    if not ids:
+        return ""
+    more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
+    return f" Payments that wait lapse, and their money goes back to the payer: {', '.join(ids[:_NAMED])}{more}."
 
 
 def _say_ready(served: ServedLedger, address: Path, warning: str, as_json: bool) -> None:

@@ -18,6 +18,11 @@ __all__ = ["PASSWORD", "write_keys"]
 
 
 def write_keys(scenario: Scenario, directory: Path) -> None:
-    """Write the governor's and the operator's keys beside the ledger of a scenario that was played in a directory."""
-    for role, chance in (("governor", GOVERNOR_CHANCE), ("operator", OPERATOR_CHANCE)):
-        write_key(key_path(directory / "ledger", role), SeededRandom(scenario.seed, chance)(32), PASSWORD)
+    """Write the keys of everybody but the wallets beside the ledger of a scenario that was played in a directory.
+
+    An institution's file is called by its role and name: ``oracle-agro.pem``.
+    """
+    names = {"bank": [bank.name for bank in scenario.banks], "oracle": scenario.oracles, "approver": scenario.approvers}
+    others = [(f"{role} {name}", f"{role}-{name}") for role, of_role in names.items() for name in of_role]
+    for chance, file in ((GOVERNOR_CHANCE, "governor"), (OPERATOR_CHANCE, "operator"), *others):
+        write_key(key_path(directory / "ledger", file), SeededRandom(scenario.seed, chance)(32), PASSWORD)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from cbdc.errors import Malformed, PurposeRefused
+from cbdc.errors import Malformed
 from cbdc.formats.hashing import HASH_BYTES
 from cbdc.purposes.definition import Definition
 from cbdc.state.records import Table
@@ -19,13 +19,14 @@ def find_purpose(store: Store, named: str) -> tuple[bytes, Definition]:
     """The purpose of this name, or of this id in hex, whole or its first digits.
 
     Raises:
-        PurposeRefused: there is none. Malformed: several; ``ids`` says which.
+        Malformed: there is none, ``known`` says which there are; or several, ``ids`` says which.
     """
     known = {key[1]: parsed_definition(value) for key, value in store.records(Table.PURPOSE)}
     found = [purpose for purpose, definition in known.items() if definition.name == named]
     found = found or [purpose for purpose in known if _is_id(named) and purpose.hex().startswith(named.lower())]
     if not found:
-        raise PurposeRefused("no such purpose", purpose=named)
+        names = ", ".join(sorted({definition.name for definition in known.values()}))
+        raise Malformed("no such purpose is known", found=named[:80], known=names or "none")
     if len(found) > 1:
         ids = ", ".join(purpose.hex() for purpose in sorted(found))
         raise Malformed("several purposes are called so: give an id", purpose=named, ids=ids)

@@ -80,6 +80,8 @@ def nested(leaf: Condition) -> Condition:
         ("institution_of", "registry"),
         ("institution_key", None),
         ("institution_key", KEY),
+        ("role_of", None),
+        ("role_of", "oracle"),
         ("keys_of", ()),
         ("keys_of", (KEY, HASH)),
         ("tokens_after", Page({NAME: Token(KEY, 5, HASH, 3)}, has_more=False)),
@@ -116,6 +118,7 @@ def test_the_deepest_purpose_reaches_a_wallet(leaf: Condition) -> None:
         ("institution_of", (KEY,)),
         ("institution_key", ("registry",)),
         ("keys_of", (LONGEST,)),
+        ("role_of", ("registry",)),
     ],
 )
 def test_arguments_come_out_as_they_went_in(name: str, arguments: tuple[Any, ...]) -> None:
@@ -136,6 +139,8 @@ def test_arguments_come_out_as_they_went_in(name: str, arguments: tuple[Any, ...
         (Malformed, "approvers_of", (None,)),
         (Malformed, "refundable", (NAME,)),
         (Malformed, "keys_of", (KEY,)),
+        (Malformed, "role_of", (KEY,)),
+        (TooLarge, "role_of", (LONGEST,)),
         (TooLarge, "keys_of", (LONGEST + "x",)),
     ],
 )
@@ -176,6 +181,8 @@ def test_what_is_no_argument_is_refused(error: type[FormError], name: str, argum
         ("refundable", [cbor.encode([HASH, KEY, "altyn/aida"])]),
         ("keys_of", [HASH[:31]]),
         ("keys_of", ["altyn/aida"]),
+        ("role_of", 5),
+        ("role_of", ""),
         ("purposes_after", [[[HASH, purpose(PerPeriod(5, 30)).to_cbor()[:-1]]], False]),
     ],
 )

@@ -32,7 +32,7 @@ from tui.commands.purse.session import (
     opened,
     tell,
 )
-from tui.output import Json, out, print_json
+from tui.output import Json, out, print_json, refusals
 from tui.payloads import check_free, read_payload
 from wallet import trade
 from wallet.customer import Customer
@@ -55,7 +55,12 @@ def send(
     *,
     purpose: Purpose = None,
     request: Annotated[
-        str | None, typer.Option("--request", metavar="FILE|-", help="The payee's signed request, as `request` writes.")
+        str | None,
+        typer.Option(
+            "--request",
+            metavar="FILE|-",
+            help="The payee's signed request, as `request` writes: paid once, and then it stands in the log.",
+        ),
     ] = None,
     memo: Annotated[str, typer.Option("--memo", help="A note that only the payee can read.")] = "",
     plan_only: Annotated[bool, typer.Option("--plan", help="Show how it would divide, and sign nothing.")] = False,
@@ -72,7 +77,8 @@ def send(
         tenge purse send ./aigerim altyn/timur 250 --ledger ./my-ledger/ledger.sock
         tenge purse send ./pupil altyn/canteen 900 --ledger ./my-ledger/ledger.sock --request request.kzt --plan
     """
-    asked = None if request is None else read_payload(request)
+    with refusals(as_json):
+        asked = None if request is None else read_payload(request)
     with opened(wallet, at, as_json) as customer, connected(customer, ledger) as port:
         amount_tiyn, payee = amount_of(amount), _payee(customer, port, to, asked)
         mark = None if purpose is None else trade.purpose_among(port.purposes(), purpose)
@@ -138,9 +144,10 @@ def request(
     at: At = None,
     as_json: Json = False,
 ) -> None:
-    """Ask to be paid on the ledger, and say what for: a signed request, which counts once.
+    """Ask to be paid on the ledger, and say what for: a signed request, which the ledger lets be paid once.
 
-    Purposes that ask what is bought need it; `purse send --request` pays it.
+    Purposes that ask what is bought need it; `purse send --request` pays it. The items come to no more than the amount.
+    Once paid, they stand in the log.
 
     Examples:
         tenge purse request ./canteen 900 --item lunch=700 --item juice=200 -o request.kzt
@@ -179,8 +186,9 @@ def refund(
     """
     with opened(wallet, at, as_json) as customer, connected(customer, ledger) as port:
         payment_id = _payment_named(customer, port, payment)
-        source = customer.refundable(port, payment_id)
-        back_tiyn = source.rest_tiyn if amount is None else amount_of(amount)
+        wanted_tiyn = None if amount is None else amount_of(amount)
+        source = customer.refundable(port, payment_id, wanted_tiyn)
+        back_tiyn = source.rest_tiyn if wanted_tiyn is None else wanted_tiyn
         price = f"{show_tenge(back_tiyn)} to {source.payer}"
         tell(f"gives back {price}, of {show_tenge(source.rest_tiyn)} that are left of the payment", as_json)
         ask_first(f"Give back {price}?", yes=yes)
@@ -200,4 +208,4 @@ def _payment_named(customer: Customer, port: RemotePort, text: str) -> bytes:
     held = port.tokens_of([key.public for key in keys])
     seen = [name for name, _ in customer.vault.items("seen")]
     known = {name[:HASH_BYTES] for name in (*held, *seen)} | {taken.id for taken in customer.purse.received()}
-    return trade.id_named(text, known)
+    return trade.id_named(text, known | customer.waited())

@@ -65,7 +65,7 @@ def opened(wallet: Path, at: str | None, as_json: bool) -> Iterator[Customer]:
             customer = Customer.open_soon(wallet, passphrase, pin=pin_given(), clock=clock, wait_s=WALLET_WAIT_S)
             try:
                 customer.purse.recover()
-                with _amounts_in_tenge():
+                with amounts_in_tenge():
                     yield customer
             finally:
                 customer.close()
@@ -74,7 +74,7 @@ def opened(wallet: Path, at: str | None, as_json: bool) -> Iterator[Customer]:
 
 
 @contextmanager
-def _amounts_in_tenge() -> Iterator[None]:
+def amounts_in_tenge() -> Iterator[None]:
     """What limits and balances say is counted in tiyn inside; people are told tenge."""
     try:
         yield

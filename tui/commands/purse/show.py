@@ -12,6 +12,7 @@ from rich.table import Table
 from cbdc.amounts import format_tenge, parse_tenge, show_tenge
 from cbdc.state.records import OfflineToken
 from tui.clock import At, show_time
+from tui.commands.purse.on_ledger import payments_on_ledger, print_payments
 from tui.commands.purse.online import show_standing, standing_facts
 from tui.commands.purse.session import WalletPath, connected, opened
 from tui.output import Json, out, print_json
@@ -19,6 +20,8 @@ from wallet import standing
 from wallet.balance import Balance
 from wallet.customer import Customer
 from wallet.purse import Purse
+from wallet.remote import RemotePort
+from wallet.standing import Standing
 
 
 def show(
@@ -29,7 +32,7 @@ def show(
     at: At = None,
     as_json: Json = False,
 ) -> None:
-    """Show balance, tokens with their deadlines and hops, and payments with their states.
+    """Show balance, tokens with their deadlines and hops, and payments with their states and ids.
 
     Examples:
         tenge purse show ./aigerim
@@ -37,11 +40,10 @@ def show(
     """
     with opened(wallet, at, as_json) as customer:
         if ledger is None:
-            balance, stands = customer.balance(None), standing.standing_of(customer, None)
+            facts, stands = _asked(customer, None)
         else:
             with connected(customer, ledger) as port:
-                balance, stands = customer.balance(port), standing.standing_of(customer, port)
-        facts = _facts(customer, balance, is_online=ledger is not None) | standing_facts(stands)
+                facts, stands = _asked(customer, port)
         if as_json:
             print_json(facts)
         else:
@@ -49,9 +51,17 @@ def show(
             show_standing(stands)
 
 
-def _facts(customer: Customer, balance: Balance, *, is_online: bool) -> dict[str, Any]:
+def _asked(customer: Customer, port: RemotePort | None) -> tuple[dict[str, Any], Standing]:
+    """All that is shown, by the ledger's word too if there is one."""
+    known = customer.purse.definitions() | (port.purposes() if port else {})
+    names = {purpose: definition.name for purpose, definition in known.items()}
+    stands = standing.standing_of(customer, port)
+    facts = _facts(customer, customer.balance(port), names, is_online=port is not None) | standing_facts(stands)
+    return facts | {"on_ledger": payments_on_ledger(customer, port, names)}, stands
+
+
+def _facts(customer: Customer, balance: Balance, names: dict[bytes, str], *, is_online: bool) -> dict[str, Any]:
     purse = customer.purse
-    names = {purpose: definition.name for purpose, definition in purse.definitions().items()}
     return {
         "ok": True,
         "account": purse.certificate.account,
@@ -115,6 +125,7 @@ def _print(facts: dict[str, Any]) -> None:
             for p in facts[direction]:
                 table.add_row(p["payment"][:16], word, escape(p["with"]), _shown(p["amount"]), p["state"])
         out.print(table)
+    print_payments(facts["on_ledger"])
 
 
 def _shown(amount: str) -> str:

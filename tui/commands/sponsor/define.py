@@ -11,7 +11,7 @@ from cbdc.amounts import format_tenge, parse_tenge, show_tenge
 from cbdc.errors import AlreadyThere, NotEnrolled, RoleRefused
 from cbdc.formats.ed25519 import SigningKey
 from cbdc.messages.message import countersign
-from cbdc.purposes.conditions import Approval, Evidence, every
+from cbdc.purposes.conditions import Approval, Evidence, Payee, Payer, every
 from cbdc.purposes.definition import Definition
 from cbdc.service.key_files import key_path, read_key
 from tui.clock import At, show_time
@@ -28,7 +28,7 @@ PurposeName = Annotated[str, typer.Argument(metavar="PURPOSE", help="A purpose's
 
 def define(
     wallet: WalletPath,
-    file: Annotated[Path, typer.Argument(metavar="PURPOSE.toml", help="A scenario's [[purpose]], alone in a file.")],
+    file: Annotated[Path, typer.Argument(metavar="PURPOSE.toml", help=r"A scenario's [\[purpose]], alone in a file.")],
     ledger: LedgerSocket,
     language: Language = "en",
     yes: Yes = False,
@@ -77,9 +77,11 @@ def _lines(definition: Definition, return_to: str, language: str) -> list[str]:
 
 
 def _institutions(definition: Definition) -> list[str]:
-    """Names that no list of a wallet's has: whether they are meant so is for a person to see."""
+    """Names without a bank: whether they are meant so is for a person to see."""
     nodes = list(every(definition.condition))
-    names = {name for node in nodes if isinstance(node, Approval) for name in node.of if "/" not in name}
+    parties = [node.accounts for node in nodes if isinstance(node, Payee | Payer)]
+    approvers = [node.of for node in nodes if isinstance(node, Approval)]
+    names = {name for named in (*parties, *approvers) for name in named if "/" not in name}
     return sorted(names | {node.oracle for node in nodes if isinstance(node, Evidence)})
 
 
@@ -116,7 +118,8 @@ def allow(
         mark, amount_tiyn = trade.purpose_among(port.purposes(), purpose), parse_tenge(amount)
         if not port.keys_of(account):
             raise NotEnrolled("no such account, or no key of it is in force", account=account[:100])
-        price = f"{show_tenge(amount_tiyn)} between two syncs to {account}"
+        name = port.purposes()[mark].name
+        price = f"{show_tenge(amount_tiyn)} of {name} between two syncs to {account}"
         tell(f"allows {price}", as_json)
         ask_first(f"Allow {price}?", yes=yes)
         receipt = customer.allow(port, mark, account, amount_tiyn)
@@ -151,13 +154,11 @@ def recall(
     """
     with opened(wallet, at, as_json) as customer, connected(customer, ledger) as port:
         mark, owners = trade.purpose_among(port.purposes(), purpose), keys_named(port, holder)
+        held_tiyn = customer.recallable_tiyn(port, mark, owners, reference)
         key = _governor(governor, customer.network)
-        tokens = port.tokens_of(owners).values()
-        held_tiyn = sum(token.amount_tiyn for token in tokens if token.purpose == mark)
-        price = f"{show_tenge(held_tiyn)} of {holder}"
+        price = f"{show_tenge(held_tiyn)} of {port.purposes()[mark].name} from {holder}, by {reference!r}"
         tell(f"takes back {price}", as_json)
-        if held_tiyn:
-            ask_first(f"Take back {price}?", yes=yes)
+        ask_first(f"Take back {price}?", yes=yes)
         receipts = customer.recall(port, mark, owners, reference, lambda raw: countersign(raw, key, customer.network))
         entries = [receipt.index for receipt in receipts]
         if as_json:
