@@ -596,7 +596,8 @@ def test_the_element_counts_what_the_purse_holds(found: Found) -> None:
     town.pass_time(21 * DAY_S)
     town.sync("dana", "erlan")
     assert counts() == (0, 0)
-    assert erlan.element.sign_invoice(cbor.encode([100_00]))
+    asked = cbor.encode([100_00, erlan.purse.certificate_raw])
+    assert erlan.element.sign_invoice(asked)
 
 
 def test_a_wallet_that_no_bank_knows_holds_nothing(found: Found, tmp_path: Path) -> None:
@@ -630,10 +631,10 @@ def test_a_revoked_purse_does_not_pay_under_its_certificate_before(found: Found)
     older = dana.purse.certificate_raw
     town.pass_time(DAY_S)
     town.bank.enrol(town.port, dana, "dana")
+    dana.purse.install(older, town.port.trust_list())
     town.bank.revoke(town.port, dana.element.public_key, "stolen")
     town.pass_time(60)
     town.sync("shop")
-    dana.vault.put("purse", b"certificate", older)
     with pytest.raises(CertificateRevoked):
         town.pay_offline("dana", "shop", 10_00)
 

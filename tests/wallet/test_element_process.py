@@ -37,7 +37,7 @@ from cbdc.errors import (
     WrongPassword,
     WrongPin,
 )
-from cbdc.formats import cbor, cose
+from cbdc.formats import cbor, certificates, cose
 from cbdc.formats.ed25519 import SigningKey, is_valid
 from cbdc.formats.kinds import Kind
 from cbdc.formats.tokens import Output
@@ -88,8 +88,8 @@ def value_of(answer: bytes) -> Any:
 def payment(device: Device, coin: bytes, amount_tiyn: int = 1_00) -> bytes:
     counter, spends = device.element.counters()
     outputs = (Output(OTHER, amount_tiyn, None),)
-    terms = {"counter": counter + 1, "spends": spends + 1}
-    return cbor.encode(device.paper.transfer(seed("payer"), seed("payee"), (coin,), outputs, **terms).to_cbor())
+    terms, own = {"counter": counter + 1, "spends": spends + 1}, device.purse.certificate.id
+    return cbor.encode(device.paper.transfer(own, seed("payee"), (coin,), outputs, **terms).to_cbor())
 
 
 # --- what can be asked -------------------------------------------------------------------------
@@ -109,20 +109,23 @@ def test_these_are_all_the_requests_there_are() -> None:
 
 def good_requests(paper: Paper, key: bytes, challenge: bytes) -> list[list[Any]]:
     """One request of each name that an open element carries out, in an order in which all succeed."""
-    transfer = paper.transfer(seed("payer"), seed("payee"), (COIN,), (Output(OTHER, 1_00, None),))
+    certificate = paper.certify("dana", key)
+    own = certificates.unverified(certificate, paper.network)[0].id
+    transfer = paper.transfer(own, seed("payee"), (COIN,), (Output(OTHER, 1_00, None),))
     unload = Unload((COIN[::-1],), (Output(key, 1_00, None),), FAR_S)
     taken = paper.signed(
         paper.transfer(seed("x"), seed("y"), (COIN,), (Output(key, 5, None),)), SigningKey(seed("payer"))
     )
     return [
-        ["install", paper.certify("dana", key), paper.trust_list()],
+        ["install", certificate, paper.trust_list()],
         ["note_sync", paper.sync_certificate(key, challenge), paper.trust_list(), True],
         ["sign_payment", cbor.encode(transfer.to_cbor())],
         ["sign_unload", cbor.encode(unload.to_cbor())],
-        ["sign_invoice", cbor.encode([1_00, b"", b"", 0, 0, 0, []])],
+        ["sign_invoice", cbor.encode([1_00, certificate, b"", 0, 0, 0, []])],
         ["sign_receipt", receipt_payload(paper.message_id(taken), 5), taken],
         ["counters"],
         ["held_tiyn"],
+        ["allowance_left_tiyn", bytes(32)],
         ["has_spent", COIN],
         ["sync_challenge"],
         ["change_pin", PIN.encode(), NEW_PIN.encode()],
@@ -194,7 +197,7 @@ VALUES = st.recursive(
     max_leaves=20,
 )
 ARGUMENTS = VALUES | VALUES.map(cbor.encode)
-CHANGING = {"sync_challenge", "counters", "held_tiyn", "has_spent", "sign_invoice"}
+CHANGING = {"sync_challenge", "counters", "held_tiyn", "has_spent", "allowance_left_tiyn"}
 """Requests that even nonsense may get right: they need little or nothing."""
 
 
