@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from cbdc.errors import AmountMismatch, Malformed, NotEnrolled, TengeError, Unsettled, WrongPayee
+from cbdc.errors import AmountMismatch, Malformed, NotEnrolled, Replayed, TengeError, Unsettled, WrongPayee
 from cbdc.formats import certificates, requests
 from cbdc.formats.certificates import Certificate
 from cbdc.formats.ed25519 import SigningKey
@@ -138,13 +138,13 @@ class OnlineWallet:
     ) -> Receipt:
         """Pay an online key; the receipt is verified before it is returned.
 
-        ``request`` is the payee's own word on what is bought (`PurposeWallet.request`). The payment carries it, lines
-        and all, whatever money pays: so the ledger counts it once.
+        ``request`` is the payee's own word on what is bought (`PurposeWallet.request`). The payment carries it, so that
+        the ledger counts it once, unless it would show lines that no condition asks for: then this wallet remembers it.
         What needs approval or evidence waits for it, at most ``wait_s`` seconds: `PurposeWallet.waiting` shows it.
         ``agreed`` is the plan that somebody said yes to.
 
         Raises:
-            Unsettled: the payment divides otherwise by now than was agreed.
+            Unsettled: the payment divides otherwise by now than was agreed. Replayed: the request was paid before.
             InsufficientFunds, PurposeRefused and every other refusal of the ledger.
         """
         tokens = self._tokens_to_pay(port, purpose)
@@ -156,11 +156,23 @@ class OnlineWallet:
         chosen = pick(plan.shares, coins, payee, self._change_to(tokens, plan), split_off=split_off)
         sealed = seal(memo, payee, self.network) if memo else None
         until_s = port.ledger_time_s() + (wait_s if plan.waits else VALID_FOR_S)
-        lines = () if request is None else requests.read(request, self.network).lines
-        body = Transfer(chosen.inputs, chosen.outputs, until_s, sealed, None, lines, request)
+        asked = None if request is None else self._unpaid(request)
+        carries = asked is not None and plan.states_lines
+        lines = asked.lines if asked is not None and carries else ()
+        body = Transfer(chosen.inputs, chosen.outputs, until_s, sealed, None, lines, request if carries else None)
         raw = build(Kind.TRANSFER, body, self.owners(tokens, chosen.inputs), self.network)
-        what = "waiting" if plan.waits else "paid"
-        return self.submit(port, raw, what, -amount_tiyn, plan.payee, memo)
+        receipt = self.submit(port, raw, "waiting" if plan.waits else "paid", -amount_tiyn, plan.payee, memo)
+        if asked is not None and not carries:
+            self.vault.put("request", asked.id, receipt.index)
+        return receipt
+
+    def _unpaid(self, request: bytes) -> PaymentRequest:
+        """A request that this wallet has not paid yet. Raises Replayed."""
+        asked = requests.read(request, self.network)
+        paid_at = self.vault.get("request", asked.id)
+        if paid_at is not None:
+            raise Replayed("the request was paid before", id=asked.id, entry=paid_at)
+        return asked
 
     def _change_to(self, tokens: dict[bytes, Token], plan: Plan) -> bytes:
         """The key that change goes to: whose the marked ones are, since to any other key it would be a payment."""
