@@ -59,7 +59,7 @@ def send(
         typer.Option(
             "--request",
             metavar="FILE|-",
-            help="The payee's signed request, as `request` writes: paid once, and then it stands in the log.",
+            help="The payee's signed request, as `request` writes: paid once; the log shows it where a condition asks what is bought.",
         ),
     ] = None,
     memo: Annotated[str, typer.Option("--memo", help="A note that only the payee can read.")] = "",
@@ -144,7 +144,7 @@ def request(
     at: At = None,
     as_json: Json = False,
 ) -> None:
-    """Ask to be paid on the ledger, and say what for: a signed request, which the ledger lets be paid once.
+    """Ask to be paid on the ledger, and say what for: a signed request, which is paid once.
 
     Purposes that ask what is bought need it; `purse send --request` pays it. The items come to no more than the amount.
     Once paid, they stand in the log.
