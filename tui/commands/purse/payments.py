@@ -59,7 +59,7 @@ def send(
         typer.Option(
             "--request",
             metavar="FILE|-",
-            help="The payee's signed request, as `request` writes: paid once; the log shows it where a condition asks what is bought.",
+            help="The payee's signed request, as `request` writes: paid once; the log shows it where a condition asks.",
         ),
     ] = None,
     memo: Annotated[str, typer.Option("--memo", help="A note that only the payee can read.")] = "",
