@@ -95,6 +95,9 @@ MAX_LOG_INDEX: Final = 1 << 53
 MAX_PROOF_HASHES: Final = 64
 """An inclusion proof has one hash per level of the tree, and no tree has more levels than an index has bits."""
 
+MAX_PROVED_AMOUNTS: Final = 16
+"""Hidden amounts in one range proof: some 50 ms to verify alone and half a second to make; what is longer is split."""
+
 # --- text and time -----------------------------------------------------------------------------
 
 MAX_NAME_CHARS: Final = 48
@@ -154,6 +157,41 @@ MAX_FACTS: Final = 64
 
 MAX_ALLOWANCES: Final = 4
 """Purposes for which one purse may pay what would need the ledger: each is 40 bytes of a certificate in a QR code."""
+
+# --- privacy -----------------------------------------------------------------------------------
+
+RSA_BITS: Final = frozenset({2048, 3072, 4096})
+"""Moduli of cash keys, in bits: a key and its notes live for months, and above 4096 bits signing costs too much."""
+
+MAX_RSA_SPKI_BYTES: Final = 600
+"""A public key of 4096 bits takes 598."""
+
+MAX_NOTE_KEY_BYTES: Final = 700
+"""A cash key's record with the longest public key and three times."""
+
+MAX_NOTE_TENGE: Final = 1 << 14
+"""The largest note is 16 384 tenge: below that, fifteen denominations make up any amount with few notes."""
+
+MAX_EPOCH: Final = 1_000_000
+"""Epochs of cash keys: one a day for millennia."""
+
+MAX_NOTE_NUMBER: Final = (1 << 32) - 1
+"""Notes of one wallet under one key: far above any allowance."""
+
+MIN_QUORUM: Final = 2
+"""Supervisors who must agree: one alone opens nothing."""
+
+MAX_SUPERVISORS: Final = 16
+"""Shares of one key: SLIP-0039 has four bits for their index."""
+
+MAX_SHARE_BYTES: Final = 64
+"""One opened share: 32 bytes, its index and its quorum."""
+
+MAX_ENVELOPE_SECRETS_BYTES: Final = 8 * 1024
+"""What an envelope holds: some forty outputs with owner, amount and blinding, and a memo."""
+
+MAX_ENVELOPE_BYTES: Final = 11 * 1024
+"""The longest secrets, padded, and 118 bytes for each of `MAX_SUPERVISORS`."""
 
 # --- devices -----------------------------------------------------------------------------------
 

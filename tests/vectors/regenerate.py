@@ -34,6 +34,7 @@ from cbdc.messages.message import message_id
 from cbdc.state.records import Allowance, BankReserve, Facts, Paid, Record, Spent, Supply, Table, Token, Waiting
 from cbdc.state.root import LatticeHash, element, root_of
 from tests.vectors import samples
+from tests.vectors.proofs import range_proof_vectors
 from tests.vectors.samples import KEYS, NETWORK, SEEDS
 from wallet.carriers import frames
 from wallet.carriers.text import END, armoured, from_clipboard
@@ -94,6 +95,7 @@ def vectors() -> dict[str, Vector]:
         "receipt": receipt_vector(),
         "state-root": state_root_vectors(),
         "carriers": carrier_vectors(),
+        "range-proof": range_proof_vectors(),
     }
 
 
