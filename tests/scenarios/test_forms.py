@@ -130,7 +130,7 @@ WRONG: dict[str, tuple[list[Tables], str]] = {
     "a clone of a known name": ([step("clone", wallet="dana", as_="erlan")], "there is a wallet of this name"),
     "no amount": ([step("issue", to="altyn")], "step 1 (issue) needs a text 'amount'"),
     "an amount as a number": ([step("issue", to="altyn", amount=5)], 'put the number in quotes (wanted=amount = "5")'),
-    "an amount below nothing": ([step("issue", to="altyn", amount="-5")], "not an amount of tenge"),
+    "an amount below nothing": ([step("issue", to="altyn", amount="-5")], "not less than nothing"),
     "an amount in words": ([step("issue", to="altyn", amount="five")], "not an amount of tenge"),
     "an amount with a comma": ([step("issue", to="altyn", amount="1,5")], "not an amount of tenge"),
     "three decimals": ([step("issue", to="altyn", amount="1.005")], "not an amount of tenge"),

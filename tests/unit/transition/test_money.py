@@ -117,15 +117,28 @@ def test_what_was_redeemed_may_be_issued_again(world: World) -> None:
 # --- redeem and reserve ------------------------------------------------------------------------
 
 
-def redeem(world: World, token: bytes, amount_tiyn: int, *keys: object, change: tuple[Output, ...] = ()) -> bytes:
-    body = bodies.Redeem((token,), change, LATER_S, amount_tiyn)
+def redeem(
+    world: World,
+    token: bytes,
+    amount_tiyn: int,
+    *keys: object,
+    change: tuple[Output, ...] = (),
+    also: tuple[bytes, ...] = (),
+) -> bytes:
+    body = bodies.Redeem((token, *also), change, LATER_S, amount_tiyn)
     return world.do(Kind.REDEEM, body, *(keys or (world.banks["altyn"], world.governor.key)))
 
 
 def reserve(
-    world: World, token: bytes, amount_tiyn: int, *, change: tuple[Output, ...] = (), until_s: int = LATER_S
+    world: World,
+    token: bytes,
+    amount_tiyn: int,
+    *,
+    change: tuple[Output, ...] = (),
+    also: tuple[bytes, ...] = (),
+    until_s: int = LATER_S,
 ) -> bytes:
-    body = bodies.Reserve((token,), change, until_s, amount_tiyn)
+    body = bodies.Reserve((token, *also), change, until_s, amount_tiyn)
     return world.do(Kind.RESERVE, body, world.banks["altyn"])
 
 
@@ -193,6 +206,15 @@ class TestTakingOut:
         token, altyn = world.issue("altyn", 700), world.banks["altyn"].public
         with refuses(world, PurposeMismatch):
             take(world, token, 600, change=(Output(altyn, 100, purpose),))
+
+    def test_marked_tenge_does_not_go_round_through_the_change(self, world: World, take: object) -> None:
+        """It would come back without its mark."""
+        _, purpose = sponsored(world)
+        token, altyn = world.issue("altyn", 700), world.banks["altyn"].public
+        marked = token[:-1] + bytes([9])
+        world.view.layer.records[Table.TOKEN, marked] = Token(altyn, 100, purpose).encode()
+        with refuses(world, PurposeMismatch, bank="altyn"):
+            take(world, token, 700, change=(Output(altyn, 100, purpose),), also=(marked,))
 
     def test_only_once(self, world: World, take: object) -> None:
         token = world.issue("altyn", 700)
