@@ -12,6 +12,7 @@ from typing import Final
 
 from cbdc.amounts import format_tenge, parse_tenge
 from cbdc.errors import FormError, Malformed, TengeError, TooLarge
+from cbdc.formats import cbor
 from cbdc.formats.ed25519 import PUBLIC_KEY_BYTES
 from cbdc.limits import MAX_CAMPAIGN_BYTES, MAX_CAMPAIGN_ROWS, MAX_NAME_CHARS, MAX_REFERENCE_CHARS
 
@@ -53,7 +54,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class PaymentList:
-    """A file: the SHA-256 of its bytes, the rows that could be read, the others, and what is wrong with those."""
+    """A file: the SHA-256 of its rows, those that could be read, the others, and what is wrong with those."""
 
     digest: bytes
     rows: tuple[Row, ...]
@@ -76,7 +77,8 @@ class Result:
 
 
 def read(path: Path) -> PaymentList:
-    """Read a list: comma or semicolon between columns, the first line names them. Its digest is of these very bytes.
+    """Read a list: comma or semicolon between columns, the first line names them. Its digest is of what
+    they say, so that a list which a spreadsheet has saved again is the same list.
 
     Raises:
         Malformed: not such a file. TooLarge: above `MAX_CAMPAIGN_BYTES` or `MAX_CAMPAIGN_ROWS`. OSError.
@@ -94,7 +96,13 @@ def read(path: Path) -> PaymentList:
         raise Malformed("a list is UTF-8 text: save it as CSV in UTF-8", path=path) from None
     except csv.Error as error:
         raise Malformed("not a CSV file", path=path, reason=str(error)) from None
-    return PaymentList(hashlib.sha256(data).digest(), tuple(rows), tuple(problems), tuple(unread))
+    return PaymentList(_digest([*rows, *unread]), tuple(rows), tuple(problems), tuple(unread))
+
+
+def _digest(rows: list[Row]) -> bytes:
+    """Of all rows with their line numbers: by those the journal knows them."""
+    said = [[row.number, row.account, row.key, row.amount_tiyn, row.reference, row.said] for row in rows]
+    return hashlib.sha256(cbor.encode(sorted(said, key=lambda fields: fields[0]))).digest()
 
 
 def _rows(text: str) -> tuple[list[Row], list[Problem], list[Row]]:

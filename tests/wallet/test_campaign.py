@@ -189,6 +189,27 @@ def test_a_spreadsheets_semicolons_and_byte_order_mark_are_read(tmp_path: Path) 
     assert [problem.number for problem in listed.problems] == [2]
 
 
+def test_a_list_saved_again_by_a_spreadsheet_is_the_same_list(tmp_path: Path) -> None:
+    lines = ["account,amount,reference", "altyn/dana,10,may", "altyn/aida,7,"]
+    ways = {
+        "plain": "\n".join(lines),
+        "line ends": "\r\n".join([*lines, ""]),
+        "mark and semicolons": "\ufeff" + "\n".join(lines).replace(",", ";"),
+        "quotes": "\n".join(lines).replace("altyn/dana", '"altyn/dana"').replace("10", "10.00"),
+    }
+    others = {"another amount": "10,may|11,may", "another person": "dana|dina", "another order": ""}
+    digests = []
+    for name, text in ways.items():
+        (tmp_path / name).write_text(text, newline="")
+        digests.append(campaign_list.read(tmp_path / name).digest)
+    assert len(set(digests)) == 1
+    for name, change in others.items():
+        old, _, new = change.partition("|")
+        text = "\n".join(lines).replace(old, new) if change else "\n".join([lines[0], *lines[:0:-1]])
+        (tmp_path / name).write_text(text)
+        assert campaign_list.read(tmp_path / name).digest not in digests, name
+
+
 def test_with_semicolons_an_amount_may_have_a_decimal_comma(tmp_path: Path) -> None:
     path = tmp_path / "list.csv"
     path.write_text("account;amount\na/b;1 500,50\na/c;1,500\na/d;1.5,50\n")
@@ -500,7 +521,7 @@ def test_a_program_that_always_spends_first_ends_the_campaign(opened: Opened) ->
 
     class Thief(Cable):
         def submit(self, message: bytes) -> Receipt:
-            sponsor.pay(port, sponsor.key.public, 1_000_00)
+            sponsor.pay(port, school.town["canteen"].key.public, 1_00)
             return super().submit(message)
 
     campaign = school.campaign(school.write(school.rows()), Thief(port))
