@@ -13,8 +13,8 @@ from typing import Final
 from cbdc.amounts import format_tenge, parse_tenge
 from cbdc.errors import FormError, Malformed, TengeError, TooLarge
 from cbdc.formats import cbor
-from cbdc.formats.ed25519 import PUBLIC_KEY_BYTES
 from cbdc.limits import MAX_CAMPAIGN_BYTES, MAX_CAMPAIGN_ROWS, MAX_NAME_CHARS, MAX_REFERENCE_CHARS
+from wallet.directory import key_from_hex
 
 COLUMNS: Final = ("account", "key", "amount", "reference")
 REPORT_COLUMNS: Final = ("row", "account", "key", "amount", "reference", "status", "entry", "code", "reason")
@@ -161,17 +161,7 @@ def _row(number: int, columns: list[str], fields: list[str], *, has_commas: bool
     amount_tiyn = parse_tenge(named["amount"].replace(",", ".") if has_commas else named["amount"])
     if not amount_tiyn:
         raise Malformed("an amount is more than nothing", found=named["amount"])
-    return Row(number, account, _key(key) if key else None, amount_tiyn, reference)
-
-
-def _key(text: str) -> bytes:
-    try:
-        key = bytes.fromhex(text)
-    except ValueError:
-        key = b""
-    if len(key) != PUBLIC_KEY_BYTES:
-        raise Malformed("a key is 64 hex digits", found=text[:80])
-    return key
+    return Row(number, account, key_from_hex(key) if key else None, amount_tiyn, reference)
 
 
 # --- the report --------------------------------------------------------------------------------

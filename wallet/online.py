@@ -117,7 +117,8 @@ class OnlineWallet:
                     item = replace(item, what="paid")
                 elif found.lapsed:
                     item = replace(item, what="lapsed", amount_tiyn=0)
-                self.vault.put("history", name, item.fields())
+                if item.what != "waiting":
+                    self.vault.put("history", name, item.fields())
             if item.what == "lapsed":
                 lapsed.add(item.message_id)
         return lapsed
@@ -157,12 +158,12 @@ class OnlineWallet:
         sealed = seal(memo, payee, self.network) if memo else None
         until_s = port.ledger_time_s() + (wait_s if plan.waits else VALID_FOR_S)
         asked = None if request is None else self._unpaid(request)
-        carries = asked is not None and plan.states_lines
-        lines = asked.lines if asked is not None and carries else ()
-        body = Transfer(chosen.inputs, chosen.outputs, until_s, sealed, None, lines, request if carries else None)
+        lines = plan.lines_to_state(asked.lines) if asked else ()
+        carried = request if plan.states_lines else None
+        body = Transfer(chosen.inputs, chosen.outputs, until_s, sealed, None, lines, carried)
         raw = build(Kind.TRANSFER, body, self.owners(tokens, chosen.inputs), self.network)
         receipt = self.submit(port, raw, "waiting" if plan.waits else "paid", -amount_tiyn, plan.payee, memo)
-        if asked is not None and not carries:
+        if asked is not None and carried is None:
             self.vault.put("request", asked.id, receipt.index)
         return receipt
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from cbdc.errors import FormError, Malformed, NotEnrolled, NotSponsor, TooLarge
-from cbdc.limits import MAX_SCENARIO_BYTES, MAX_SPLIT_PARTS
+from cbdc.errors import FormError, Malformed, NotEnrolled, NotSponsor
+from cbdc.limits import MAX_SPLIT_PARTS
 from cbdc.purposes.conditions import Evidence, every
 from cbdc.purposes.definition import Definition
 from cbdc.purposes.rules import MarkRule, Split, UntilEvidence, rule_from_cbor
@@ -28,6 +27,7 @@ from wallet.scenarios.values import (
     text_in,
     text_of,
 )
+from wallet.toml_files import read_toml
 
 _PURPOSE_FIELDS: Final = ("name", "sponsor", "title", "mark", "expires", "return_to", "allow", "split")
 _LANGUAGES: Final = ("en", "kk", "ru")
@@ -121,16 +121,7 @@ def read(path: Path, sponsor: str) -> PurposeSpec:
     Raises:
         Malformed: not such a file; the message names file and place. TooLarge: above `MAX_SCENARIO_BYTES`. OSError.
     """
-    if path.stat().st_size > MAX_SCENARIO_BYTES:
-        raise TooLarge("purpose file too long", limit=MAX_SCENARIO_BYTES)
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, or numbers and nesting beyond any reader
-        raise Malformed("not a TOML file", path=path, reason=str(error)) from None
-    try:
-        return purpose_of({"sponsor": sponsor} | _only_purpose(data))
-    except FormError as error:
-        raise type(error)(f"{path.name}: {error.message}", **error.values) from None
+    return read_toml(path, "purpose", lambda data: purpose_of({"sponsor": sponsor} | _only_purpose(data)))
 
 
 def _only_purpose(data: Table) -> Table:

@@ -115,9 +115,12 @@ class PurposeQueries:
         for name, value in self._store.records_after(Table.PAID, payment_id):
             if not name.startswith(payment_id):
                 break
-            paid, payer = Paid.decode(value), self._certificate(Paid.decode(value).payer)
+            paid = Paid.decode(value)
+            if not paid.counted_s:  # one between purses: `_paid_offline`
+                continue
+            payer = self._certificate(paid.payer)
             purpose, payee = name[HASH_BYTES : 2 * HASH_BYTES], name[2 * HASH_BYTES :]
-            if payer is not None and paid.counted_s:  # else one between purses: `_paid_offline`
+            if payer is not None:
                 rest_tiyn = paid.amount_tiyn - paid.refunded_tiyn
                 found[purpose + payee] = Refundable(purpose, payee, payer.account, rest_tiyn)
         return found
@@ -160,22 +163,23 @@ class PurposeQueries:
     def institution_of(self, key: bytes) -> str | None:
         """The name of the institution whose key this is, if it is one's."""
         with self._lock:
-            value = self._store.get((Table.HOLDER, key))
-        holder = KeyHolder.decode(value) if value else None
+            holder = Draft(self._store).holder(key)
         return holder.reference.decode() if holder and holder.kind == HolderKind.INSTITUTION else None
 
     def institution_key(self, name: str) -> bytes | None:
         """The key of an institution that takes part, by its name."""
-        with self._lock:
-            value = self._store.get((Table.PARTICIPANT, name.encode()))
-        participant = Participant.decode(value) if value else None
-        return participant.key if participant and not participant.dismissed_at_s else None
+        found = self._takes_part(name)
+        return found.key if found else None
 
     def role_of(self, name: str) -> str | None:
         """What an institution that takes part may do ("bank", "oracle", ...); None if no such one does."""
+        found = self._takes_part(name)
+        return str(found.role) if found else None
+
+    def _takes_part(self, name: str) -> Participant | None:
         with self._lock:
             found = Draft(self._store).participant(name)
-        return None if found is None or found.dismissed_at_s else str(found.role)
+        return None if found is None or found.dismissed_at_s else found
 
     def _is_in_force(self, certificate: Certificate, now_s: int) -> bool:
         value = self._store.get((Table.HOLDER, certificate.key))

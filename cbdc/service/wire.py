@@ -66,9 +66,7 @@ def _page_of(name: Shape, read: Shape, to_cbor: Callable[[Any], cbor.Value], *ar
 
     def page(value: cbor.Value) -> Page[Any]:
         rows, has_more = cbor.array(value, "page", 2)
-        if type(has_more) is not bool:
-            raise Malformed("whether there is more is true or false")
-        return Page({name(key): read(found) for key, found in _rows(rows)}, has_more)
+        return Page({name(key): read(found) for key, found in _rows(rows)}, _flag(has_more))
 
     def fields(page: Page[Any]) -> cbor.Value:
         return [[[key, to_cbor(found)] for key, found in page.found.items()], page.has_more]
@@ -115,14 +113,21 @@ def _account(value: cbor.Value) -> str:
     return cbor.text_up_to(value, "account", 2 * MAX_NAME_CHARS + 1)
 
 
-def _yes_or_no(value: cbor.Value) -> bool:
+def _flag(value: cbor.Value) -> bool:
     if type(value) is not bool:
-        raise Malformed("neither true nor false")
+        raise Malformed("a flag is true or false")
     return value
 
 
-def _institution(value: cbor.Value) -> str:
-    return cbor.text_up_to(value, "institution", MAX_NAME_CHARS)
+def _count(what: str, limit: int) -> Shape:
+    return lambda value: cbor.unsigned(value, what, limit)
+
+
+def _text(what: str) -> Shape:
+    return lambda value: cbor.text_up_to(value, what, MAX_NAME_CHARS)
+
+
+_institution = _text("institution")
 
 
 def _accounts(value: cbor.Value) -> tuple[str, ...]:
@@ -130,12 +135,6 @@ def _accounts(value: cbor.Value) -> tuple[str, ...]:
 
 
 # --- records -----------------------------------------------------------------------------------
-
-
-def _flag(value: cbor.Value) -> bool:
-    if type(value) is not bool:
-        raise Malformed("a flag is true or false")
-    return value
 
 
 def _list_of(what: str, limit: int, shape: Shape) -> Shape:
@@ -148,10 +147,6 @@ def _row_of(what: str, *shapes: Shape) -> Shape:
         return [shape(item) for shape, item in zip(shapes, items, strict=True)]
 
     return row
-
-
-def _count(what: str, limit: int) -> Shape:
-    return lambda value: cbor.unsigned(value, what, limit)
 
 
 def _time(value: cbor.Value) -> int:
@@ -222,7 +217,7 @@ LEDGER_CALLS: Final[dict[str, Call]] = {
     ),
     "trust_list": _plain(result=_message),
     "policy": Call((), Policy.to_cbor, Policy.from_cbor),
-    "purposes_after": _page_of(_exactly("purpose", HASH_BYTES), Definition.from_cbor, Definition.to_cbor, _after),
+    "purposes_after": _page_of(_purpose, Definition.from_cbor, Definition.to_cbor, _after),
     "tokens_after": _tokens(Token, _token),
     "offline_after": _tokens(OfflineToken, _offline_token),
     "offline_token": Call(
@@ -234,15 +229,9 @@ LEDGER_CALLS: Final[dict[str, Call]] = {
         _key, _exactly("challenge", CHALLENGE_BYTES), result=_bytes("sync certificate", MAX_DOCUMENT_BYTES)
     ),
     "certificate_bytes": _plain(_key, result=_bytes("certificate", MAX_CERTIFICATE_BYTES)),
-    "claims_tiyn": _plain(
-        lambda value: cbor.text_up_to(value, "bank", MAX_NAME_CHARS),
-        result=lambda value: cbor.unsigned(value, "claims", MAX_AMOUNT_TIYN),
-    ),
-    "seized_tiyn": _plain(_key, result=lambda value: cbor.unsigned(value, "seized", MAX_AMOUNT_TIYN)),
-    "debt_tiyn": _plain(
-        lambda value: cbor.text_up_to(value, "account", 2 * MAX_NAME_CHARS + 1),
-        result=lambda value: cbor.unsigned(value, "debt", MAX_AMOUNT_TIYN),
-    ),
+    "claims_tiyn": _plain(_text("bank"), result=_count("claims", MAX_AMOUNT_TIYN)),
+    "seized_tiyn": _plain(_key, result=_count("seized", MAX_AMOUNT_TIYN)),
+    "debt_tiyn": _plain(_account, result=_count("debt", MAX_AMOUNT_TIYN)),
     "purpose_memory": Call((_purpose, _account, _account), _memory_fields, _memory),
     "waiting_payment": Call((_payment,), lambda found: None if found is None else found.encode(), _optional(_waiting)),
     "waiting_after": _page_of(_payment, _waiting, Waiting.encode, _after),
@@ -250,13 +239,10 @@ LEDGER_CALLS: Final[dict[str, Call]] = {
     "approvers_of": Call((_payment,), list, _accounts),
     "refundable": Call((_payment,), lambda found: [one.encode() for one in found], _refundable),
     "keys_of": Call((_account,), list, lambda value: tuple(_owners(value))),
-    "is_freed": _plain(_outpoint, result=_yes_or_no),
+    "is_freed": _plain(_outpoint, result=_flag),
     "institution_of": _plain(_key, result=_optional(_institution)),
     "institution_key": _plain(_institution, result=_optional(_key)),
-    "role_of": _plain(
-        lambda value: cbor.text_up_to(value, "institution", MAX_NAME_CHARS),
-        result=_optional(lambda value: cbor.text_up_to(value, "role", MAX_NAME_CHARS)),
-    ),
+    "role_of": _plain(_institution, result=_optional(_text("role"))),
     "ledger_time_s": _plain(result=lambda value: cbor.time_s(value, "ledger time")),
 }
 """Everything a wallet may ask, as in `wallet.port.LedgerPort`; ``identity`` is network and origin. What may be long is

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from cbdc.errors import AlreadyThere, Malformed, RoleRefused, TengeError, Unreachable
-from cbdc.formats.ed25519 import PUBLIC_KEY_BYTES, SigningKey
+from cbdc.formats.ed25519 import SigningKey
 from cbdc.formats.x509 import Role
 from cbdc.service.founding import Governor
 from cbdc.service.key_files import key_path, read_seed, write_key
@@ -20,6 +20,7 @@ from tui.commands.ledger import Where, ledger_path, pinned_root
 from tui.commands.purse.session import LedgerSocket, Yes, ask_first, tell
 from tui.output import Json, out, print_json, refusals
 from tui.passphrase import key_passphrase_for, passphrase_for
+from wallet.directory import key_from_hex
 from wallet.institutions import hand_in
 from wallet.remote import RemotePort
 
@@ -63,7 +64,11 @@ def admit(
             port.check_network()
             tell(f"admits {name} as {role.value}", as_json)
             ask_first(f"Admit {name} as {role.value}?", yes=yes)
-            with _made(new_key) if new_key is not None else nullcontext(_public(key or "")) as public:
+            with (
+                _made(new_key)
+                if new_key is not None
+                else nullcontext(key_from_hex(key or "", "a public key is 64 hex digits")) as public
+            ):
                 raw = governor.admit(name, Role(role.value), public, port.ledger_time_s())
                 receipt = hand_in(port, raw, governor.network)
         finally:
@@ -96,13 +101,3 @@ def _made(path: Path) -> Iterator[bytes]:
     except TengeError:
         path.unlink()
         raise
-
-
-def _public(text: str) -> bytes:
-    try:
-        key = bytes.fromhex(text)
-    except ValueError:
-        key = b""
-    if len(key) != PUBLIC_KEY_BYTES:
-        raise Malformed("a public key is 64 hex digits", found=text[:80])
-    return key

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from cbdc.errors import FormError, Malformed, TengeError, TooLarge
-from cbdc.limits import MAX_SCENARIO_BYTES
+from cbdc.errors import FormError, Malformed, TengeError
 from cbdc.policy import Policy
 from cbdc.purposes.conditions import Evidence, every
 from cbdc.purposes.rules import UntilEvidence
@@ -31,6 +29,7 @@ from wallet.scenarios.values import (
     text_in,
     text_of,
 )
+from wallet.toml_files import read_toml
 
 KINDS: Final = ("person", "merchant", "sponsor")
 _OFFLINE_AMOUNTS: Final = {"holding": "offline_holding_tiyn", "payment": "offline_payment_tiyn"}
@@ -128,16 +127,7 @@ def read(path: Path) -> Scenario:
         Malformed: not a scenario; the message names the file and the place. TooLarge: above `MAX_SCENARIO_BYTES`, or
         an amount above what there can be.
     """
-    if path.stat().st_size > MAX_SCENARIO_BYTES:
-        raise TooLarge("scenario file too long", limit=MAX_SCENARIO_BYTES)
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, or numbers and nesting beyond any reader
-        raise Malformed("not a TOML file", path=path, reason=str(error)) from None
-    try:
-        return parse(data)
-    except FormError as error:
-        raise type(error)(f"{path.name}: {error.message}", **error.values) from None
+    return read_toml(path, "scenario", parse)
 
 
 def parse(data: Table) -> Scenario:

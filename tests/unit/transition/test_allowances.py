@@ -34,16 +34,6 @@ from tests.unit.helpers import (
 
 
 @pytest.fixture
-def world() -> World:
-    return World.founded("altyn", "kumis")
-
-
-@pytest.fixture
-def aida(world: World) -> Customer:
-    return world.customer("aida")
-
-
-@pytest.fixture
 def shop(world: World) -> Customer:
     return world.customer("shop", merchant=CANTEEN)
 

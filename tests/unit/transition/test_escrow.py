@@ -39,26 +39,6 @@ from tests.unit.helpers import (
 BUILT = Evidence("registry", "built")
 
 
-@pytest.fixture
-def world() -> World:
-    return World.founded("altyn", "kumis")
-
-
-@pytest.fixture
-def aida(world: World) -> Customer:
-    return world.customer("aida")
-
-
-@pytest.fixture
-def shop(world: World) -> Customer:
-    return world.customer("shop")
-
-
-@pytest.fixture
-def registry(world: World) -> SigningKey:
-    return world.institution("registry", Role.ORACLE)
-
-
 def enrol(world: World, key: bytes, name: str = "ghost", **changes: object) -> bytes:
     """Certify a key for a customer of altyn."""
     times = {"issued_s": world.now_s + 1, "expires_s": world.now_s + YEAR_S}

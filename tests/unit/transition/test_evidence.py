@@ -63,26 +63,6 @@ from tests.unit.helpers import (
 POLICY = Policy()
 
 
-@pytest.fixture
-def world() -> World:
-    return World.founded("altyn", "kumis")
-
-
-@pytest.fixture
-def aida(world: World) -> Customer:
-    return world.customer("aida")
-
-
-@pytest.fixture
-def bolat(world: World) -> Customer:
-    return world.customer("bolat")
-
-
-@pytest.fixture
-def dana(world: World) -> Customer:
-    return world.customer("dana")
-
-
 # --- what counts -------------------------------------------------------------------------------
 
 

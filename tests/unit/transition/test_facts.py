@@ -49,21 +49,6 @@ def world() -> World:
     return World.founded("altyn")
 
 
-@pytest.fixture
-def aida(world: World) -> Customer:
-    return world.customer("aida")
-
-
-@pytest.fixture
-def bolat(world: World) -> Customer:
-    return world.customer("bolat")
-
-
-@pytest.fixture
-def registry(world: World) -> SigningKey:
-    return world.institution("registry", Role.ORACLE)
-
-
 def facts(world: World, about: bytes | str, oracle: str = "registry") -> list[str]:
     return Draft(world.view).facts(oracle, about).facts
 

@@ -37,21 +37,6 @@ def world() -> World:
     return World.founded("altyn")
 
 
-@pytest.fixture
-def aida(world: World) -> Customer:
-    return world.customer("aida")
-
-
-@pytest.fixture
-def bolat(world: World) -> Customer:
-    return world.customer("bolat")
-
-
-@pytest.fixture
-def dana(world: World) -> Customer:
-    return world.customer("dana")
-
-
 def letter(world: World, *payments: bytes) -> bytes:
     return build(Kind.RECONCILE, bodies.Reconcile(payments), [], world.network)
 

@@ -45,21 +45,6 @@ from tests.unit.helpers import (
 POLICY = Policy()
 
 
-@pytest.fixture
-def world() -> World:
-    return World.founded("altyn", "kumis")
-
-
-@pytest.fixture
-def aida(world: World) -> Customer:
-    return world.customer("aida")
-
-
-@pytest.fixture
-def bolat(world: World) -> Customer:
-    return world.customer("bolat")
-
-
 def owing(world: World, bank: str) -> None:
     """Make the bank owe the pool: a purse of its forks a token that no reserve covers."""
     clone, payees = world.customer("clone", bank), [world.customer(name, bank) for name in ("payee", "another")]

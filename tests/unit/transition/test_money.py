@@ -45,22 +45,6 @@ from tests.unit.helpers import (
     wallet_id,
 )
 
-
-@pytest.fixture
-def world() -> World:
-    return World.founded("altyn", "kumis")
-
-
-@pytest.fixture
-def aida(world: World) -> Customer:
-    return world.customer("aida")
-
-
-@pytest.fixture
-def bolat(world: World) -> Customer:
-    return world.customer("bolat")
-
-
 # --- issue -------------------------------------------------------------------------------------
 
 

@@ -36,11 +36,6 @@ from tests.unit.helpers import STRANGER, dismiss, in_purse, load, refuses, renew
 OTHER = Governor.from_seed(seed("another governor"), "Other Bank")
 
 
-@pytest.fixture
-def world() -> World:
-    return World.founded("altyn", "kumis")
-
-
 def certificate(world: World, *, bank: str = "altyn", signer: str = "", **changes: object) -> bytes:
     """A certificate for Aida by a bank."""
     fields = {

@@ -37,27 +37,6 @@ from tests.unit.helpers import (
     wallet_id,
 )
 
-
-@pytest.fixture
-def world() -> World:
-    return World.founded("altyn", "kumis")
-
-
-@pytest.fixture
-def aida(world: World) -> Customer:
-    return world.customer("aida")
-
-
-@pytest.fixture
-def bolat(world: World) -> Customer:
-    return world.customer("bolat")
-
-
-@pytest.fixture
-def dana(world: World) -> Customer:
-    return world.customer("dana")
-
-
 GOOD = All((PayeeMcc(("5812",)), PayeeKato(("75",)), PayeeTier((1,))))
 """What `CANTEEN`'s certificate says."""
 

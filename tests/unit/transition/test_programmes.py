@@ -48,11 +48,6 @@ def world() -> World:
     return World.founded("altyn")
 
 
-@pytest.fixture
-def aida(world: World) -> Customer:
-    return world.customer("aida")
-
-
 # --- define purpose ----------------------------------------------------------------------------
 
 

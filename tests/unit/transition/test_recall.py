@@ -46,11 +46,6 @@ def world() -> World:
 
 
 @pytest.fixture
-def aida(world: World) -> Customer:
-    return world.customer("aida")
-
-
-@pytest.fixture
 def treasury(world: World) -> Customer:
     return world.customer("treasury")
 

@@ -51,21 +51,6 @@ from tests.unit.helpers import (
 )
 
 
-@pytest.fixture
-def world() -> World:
-    return World.founded("altyn", "kumis")
-
-
-@pytest.fixture
-def aida(world: World) -> Customer:
-    return world.customer("aida")
-
-
-@pytest.fixture
-def shop(world: World) -> Customer:
-    return world.customer("shop")
-
-
 def bought(
     world: World, aida: Customer, shop: Customer, amount_tiyn: int = 900, **changes: object
 ) -> tuple[bytes, bytes, bytes]:

@@ -40,16 +40,6 @@ def world() -> World:
 
 
 @pytest.fixture
-def aida(world: World) -> Customer:
-    return world.customer("aida")
-
-
-@pytest.fixture
-def shop(world: World) -> Customer:
-    return world.customer("shop")
-
-
-@pytest.fixture
 def basket(world: World) -> tuple[Customer, bytes]:
     """A sponsor, and its purpose for food."""
     return programme(world, condition=Items(("food",)))

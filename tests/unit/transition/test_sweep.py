@@ -35,11 +35,6 @@ def world() -> World:
     return World.founded("altyn")
 
 
-@pytest.fixture
-def aida(world: World) -> Customer:
-    return world.customer("aida")
-
-
 def test_expired_marked_tenge_returns_free(world: World, aida: Customer) -> None:
     sponsor, _ = sponsored(world)
     treasury = world.customer("treasury")

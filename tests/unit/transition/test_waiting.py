@@ -66,31 +66,6 @@ BY_BOLAT = Approval(("altyn/bolat",), 1)
 BUILT = Evidence("registry", "built")
 
 
-@pytest.fixture
-def world() -> World:
-    return World.founded("altyn", "kumis")
-
-
-@pytest.fixture
-def aida(world: World) -> Customer:
-    return world.customer("aida")
-
-
-@pytest.fixture
-def bolat(world: World) -> Customer:
-    return world.customer("bolat")
-
-
-@pytest.fixture
-def shop(world: World) -> Customer:
-    return world.customer("shop")
-
-
-@pytest.fixture
-def registry(world: World) -> SigningKey:
-    return world.institution("registry", Role.ORACLE)
-
-
 def escrow(payment: bytes, index: int = 0) -> bytes:
     return outpoint(payment, index)
 
